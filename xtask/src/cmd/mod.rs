@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT
+//! One file per command. A command joins stages and reports; it holds no logic of its own.
+
+pub mod sources;
+
+use anyhow::Result;
+
+use crate::fault::Status;
+use crate::flags::{Command, Flags, Global};
+use crate::ui::Ui;
+use crate::workspace::{Cache, Checkout};
+
+/// What a command gets to work with.
+#[derive(Debug)]
+pub struct Context<'a> {
+    pub ui: &'a Ui,
+    pub checkout: Checkout,
+    pub cache: Cache,
+    pub global: &'a Global,
+}
+
+/// Runs the command that the flags name.
+pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
+    let context = Context {
+        ui,
+        checkout: Checkout::find()?,
+        cache: Cache::locate(flags.global.cache_dir.as_deref())?,
+        global: &flags.global,
+    };
+    match &flags.command {
+        Command::Sources(args) => sources::run(&context, args),
+    }
+}

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: MIT
+//! The command line. The doc comments are the help text.
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand};
+
+use crate::cmd;
+
+/// systemd as PID 1 in a plain `docker run IMAGE`: the patches, the overlay, and the proof.
+///
+/// Exit codes: 0 yes; 1 the answer is no; 2 wrong usage or a fault of the tool or the machine;
+/// 77 it could not be tried here.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, max_term_width = 100)]
+pub struct Flags {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Debug, clap::Args)]
+pub struct Global {
+    /// Folder for sources, builds and images (default: $XDG_CACHE_HOME/plainboot)
+    #[arg(long, global = true, value_name = "DIR", env = "PLAINBOOT_CACHE")]
+    pub cache_dir: Option<PathBuf>,
+
+    /// Also take systemd versions from this git clone (path, also a damaged or partial one) or URL
+    #[arg(long, global = true, value_name = "PATH-OR-URL", env = "PLAINBOOT_SYSTEMD_GIT")]
+    pub systemd_git: Option<String>,
+
+    /// Print one JSON document instead of text
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// Show results and errors, no progress
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+
+    /// Show what is done (-v) and every child process (-vv)
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Sources(cmd::sources::Args),
+}

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//! plainboot's library: the stages, and the commands that join them.
+//!
+//! Data flows one way:
+//!
+//! ```text
+//! sources -> series -> rebase -> render -> build -> boot -> report
+//! ```
+//!
+//! # Invariants
+//! - A stage knows only the types of the stages before it; only [`cmd`] joins stages.
+//! - `Err` means *we* broke. A conflict, an upstreamed patch and a failed boot are values.
+//! - Only [`ui`] prints; only [`exec`] starts processes. stdout carries a command's result alone.
+//! - Files that others read are written through [`atomic`], after the whole step succeeded.
+//! - Whatever is started (process, container, mount) belongs to a guard that ends it.
+
+pub mod atomic;
+pub mod cmd;
+pub mod exec;
+pub mod fault;
+pub mod flags;
+pub mod ui;
+pub mod version;
+pub mod workspace;
+
+use fault::Status;
+
+/// Runs one command to its status; prints the error, if there is one.
+pub fn run(flags: &flags::Flags) -> Status {
+    start_tracing(flags.global.verbose);
+    let ui = ui::Ui::new(flags.global.quiet);
+    let outcome = exec::install_signal_handler().and_then(|()| cmd::dispatch(flags, &ui));
+    outcome.unwrap_or_else(|error| {
+        ui.error(&error);
+        fault::kind_of(&error).into()
+    })
+}
+
+fn start_tracing(verbosity: u8) {
+    let level =
+        ["xtask=warn", "xtask=info", "xtask=debug", "xtask=trace"][usize::from(verbosity.min(3))];
+    let filter = tracing_subscriber::EnvFilter::try_from_env("PLAINBOOT_LOG")
+        .unwrap_or_else(|_| level.into());
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .init();
+}

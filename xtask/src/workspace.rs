@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+//! Where things are: the checkout, and the cache folder outside it.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use crate::fault::Fault;
+
+/// The checkout that the command works on.
+#[derive(Debug, Clone)]
+pub struct Checkout {
+    root: PathBuf,
+}
+
+impl Checkout {
+    /// Finds the checkout from the current folder upwards: the folder that holds
+    /// `patches/series.toml` beside `xtask/`.
+    pub fn find() -> Result<Self> {
+        let here = std::env::current_dir()?;
+        let root = here
+            .ancestors()
+            .find(|dir| dir.join("patches/series.toml").is_file() && dir.join("xtask").is_dir())
+            .ok_or_else(|| {
+                Fault::new(format!("no plainboot checkout at or above {}", here.display()))
+                    .hint("run the command inside a clone of the repository")
+            })?;
+        Ok(Checkout { root: root.to_owned() })
+    }
+
+    /// A checkout at a known place (tests).
+    pub fn at(root: &Path) -> Self {
+        Checkout { root: root.to_owned() }
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    pub fn patches(&self) -> PathBuf {
+        self.root.join("patches")
+    }
+    pub fn lock(&self) -> PathBuf {
+        self.root.join("patches/sources.lock")
+    }
+    pub fn overlays(&self) -> PathBuf {
+        self.root.join("overlays")
+    }
+    pub fn nix(&self) -> PathBuf {
+        self.root.join("nix")
+    }
+}
+
+/// The cache folder: everything in it can be made again.
+#[derive(Debug, Clone)]
+pub struct Cache {
+    root: PathBuf,
+}
+
+impl Cache {
+    /// `explicit` (`--cache-dir`), else `$XDG_CACHE_HOME/plainboot`, else `~/.cache/plainboot`.
+    pub fn locate(explicit: Option<&Path>) -> Result<Self> {
+        let root = match explicit {
+            Some(dir) => std::path::absolute(dir)?,
+            None => std::env::var_os("XDG_CACHE_HOME")
+                .map(PathBuf::from)
+                .filter(|p| p.is_absolute())
+                .or_else(|| std::env::home_dir().map(|h| h.join(".cache")))
+                .ok_or_else(|| {
+                    Fault::new("no cache folder: neither HOME nor XDG_CACHE_HOME is set")
+                        .hint("pass --cache-dir DIR")
+                })?
+                .join("plainboot"),
+        };
+        Ok(Cache { root })
+    }
+
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+    /// The bare repository that holds every systemd source.
+    pub fn repository(&self) -> PathBuf {
+        self.root.join("systemd.git")
+    }
+    /// Private apt state, lists and downloaded source packages.
+    pub fn apt(&self) -> PathBuf {
+        self.root.join("apt")
+    }
+    /// Source trees and build folders, one folder per version.
+    pub fn build(&self) -> PathBuf {
+        self.root.join("build")
+    }
+    /// Base root file systems and layers.
+    pub fn images(&self) -> PathBuf {
+        self.root.join("images")
+    }
+    /// Transcripts and records of runs.
+    pub fn runs(&self) -> PathBuf {
+        self.root.join("runs")
+    }
+    /// Data and state of the private engine.
+    pub fn engine(&self) -> PathBuf {
+        self.root.join("engine")
+    }
+
+    /// Takes the lock `name`, so that two runs do not work on the same folder at once. Fails at
+    /// once if another process holds it; the kernel releases it when the holder ends, however it ends.
+    pub fn lock(&self, name: &str) -> Result<CacheLock> {
+        let dir = self.root.join("locks");
+        std::fs::create_dir_all(&dir).map_err(|e| {
+            Fault::new(format!("cannot create {}: {e}", dir.display())).hint("pass --cache-dir DIR")
+        })?;
+        let path = dir.join(name);
+        let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path)?;
+        match file.try_lock() {
+            Ok(()) => Ok(CacheLock { _file: file }),
+            Err(std::fs::TryLockError::WouldBlock) => Err(Fault::new(format!(
+                "another plainboot run is using {}",
+                path.display()
+            ))
+            .hint("wait for it to end, or give this run a cache of its own with --cache-dir DIR")
+            .into()),
+            Err(std::fs::TryLockError::Error(e)) => Err(e.into()),
+        }
+    }
+}
+
+/// Held while a run works on a part of the cache; see [`Cache::lock`].
+#[derive(Debug)]
+pub struct CacheLock {
+    _file: std::fs::File,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_second_run_is_told_about_the_first() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::locate(Some(dir.path())).unwrap();
+        let held = cache.lock("engine").unwrap();
+        let error = cache.lock("engine").unwrap_err();
+        assert!(error.to_string().contains("another plainboot run"), "{error}");
+        drop(held);
+        cache.lock("engine").unwrap();
+    }
+}
