@@ -15,6 +15,7 @@
 //! - Whatever is started (process, container, mount) belongs to a guard that ends it.
 
 pub mod atomic;
+pub mod build;
 pub mod cmd;
 pub mod exec;
 pub mod fault;
