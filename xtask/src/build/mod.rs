@@ -61,83 +61,112 @@ pub fn build(
     let _lock = cache.lock(&format!("build-{}", request.version))?;
 
     // The options follow from the tree and this program, so both are in the name.
-    let fingerprint = digest(&[request.tree, &toolchain, include_str!("options.rs")]);
+    let version = request.version.to_string();
+    let fingerprint = digest(&[request.tree, &version, &toolchain, include_str!("options.rs")]);
     let install = home.join("install").join(&fingerprint);
     if install.is_dir() {
         touch(&install);
         return Ok(Built { install, fingerprint, fresh: false });
     }
 
-    let sources = home.join("src");
-    let objects = home.join("obj");
-    let logs = home.join("log");
+    let work = Workplace {
+        version: request.version,
+        sources: home.join("src"),
+        objects: home.join("obj"),
+        logs: home.join("log"),
+        ccache: cache.root().join("ccache"),
+        toolchain,
+    };
     let step = ui.step(format!("build systemd {} ({})", request.version, request.flavour));
     step.detail("writing the sources");
-    materialise(&sources)?;
-    setup(cache, &sources, &objects, &logs, &toolchain, &step)?;
-    compile(cache, &objects, &logs, &step)?;
+    materialise(&work.sources)?;
+    work.setup(&step)?;
+    work.compile(&step)?;
     step.detail("installing");
-    install_into(&objects, &install, &logs)?;
+    work.install_into(&install)?;
     prune(&home.join("install"));
     step.done("");
     Ok(Built { install, fingerprint, fresh: true })
 }
 
-/// Configures the build folder, or leaves it alone if it was configured the same way.
-fn setup(
-    cache: &Cache,
-    sources: &Path,
-    objects: &Path,
-    logs: &Path,
-    toolchain: &str,
-    step: &Step<'_>,
-) -> Result<()> {
-    let declared = sources.join("meson_options.txt");
-    let text = fs::read_to_string(&declared).with_context(|| {
-        format!("{} is no systemd source tree: cannot read meson_options.txt", sources.display())
-    })?;
-    let arguments = options::arguments(&text);
-    let stamp = objects.join("plainboot.stamp");
-    let wanted = format!("{toolchain}\n{}", arguments.join("\n"));
-    if objects.join("build.ninja").is_file()
-        && fs::read_to_string(&stamp).is_ok_and(|old| old == wanted)
-    {
-        return Ok(());
-    }
-    step.detail("meson setup");
-    if objects.exists() {
-        fs::remove_dir_all(objects)
-            .with_context(|| format!("cannot remove {}", objects.display()))?;
-    }
-    let compiler = if exec::have("ccache") { "ccache gcc" } else { "gcc" };
-    let job = Job::new("meson", &logs.join("setup.log"))
-        .arg("setup")
-        .args(["-Doptimization=2", "-Ddebug=false", "--wrap-mode=nodownload"])
-        .args(&arguments)
-        .args([objects, sources]);
-    ccache(job, cache).env("CC", compiler).deadline(SETUP_DEADLINE).run(|_| ())?;
-    crate::atomic::write(&stamp, wanted.as_bytes())?;
-    Ok(())
+/// The folders of one version, and what works on them.
+struct Workplace {
+    version: SystemdVersion,
+    sources: PathBuf,
+    objects: PathBuf,
+    logs: PathBuf,
+    ccache: PathBuf,
+    toolchain: String,
 }
 
-/// Builds what will be installed, and none of the several hundred tests.
-fn compile(cache: &Cache, objects: &Path, logs: &Path, step: &Step<'_>) -> Result<()> {
-    let targets = installed_targets(objects)?;
-    let job = Job::new("ninja", &logs.join("ninja.log")).arg("-C").arg(objects).args(targets);
-    ccache(job, cache)
-        .deadline(BUILD_DEADLINE)
-        // ninja's own status, `[12/746] Compiling …`, is what the reader wants to see.
-        .run(|line| {
-            step.detail(
-                line.split_once("] ").map_or(line, |(count, _)| count.trim_start_matches('[')),
-            )
-        })
-}
+impl Workplace {
+    /// Configures the build folder, or leaves it alone if it was configured the same way.
+    fn setup(&self, step: &Step<'_>) -> Result<()> {
+        let declared = self.sources.join("meson_options.txt");
+        let text = fs::read_to_string(&declared)
+            .with_context(|| format!("no systemd sources: cannot read {}", declared.display()))?;
+        let arguments = options::arguments(&text, self.version);
+        let stamp = self.objects.join("plainboot.stamp");
+        let wanted = format!("{}\n{}", self.toolchain, arguments.join("\n"));
+        if self.objects.join("build.ninja").is_file()
+            && fs::read_to_string(&stamp).is_ok_and(|old| old == wanted)
+        {
+            return Ok(());
+        }
+        step.detail("meson setup");
+        if self.objects.exists() {
+            fs::remove_dir_all(&self.objects)
+                .with_context(|| format!("cannot remove {}", self.objects.display()))?;
+        }
+        let compiler = if exec::have("ccache") { "ccache gcc" } else { "gcc" };
+        self.job("meson", "setup.log")
+            .arg("setup")
+            .args(["-Doptimization=2", "-Ddebug=false", "--wrap-mode=nodownload"])
+            .args(&arguments)
+            .args([&self.objects, &self.sources])
+            .env("CC", compiler)
+            .deadline(SETUP_DEADLINE)
+            .run(|_| ())?;
+        crate::atomic::write(&stamp, wanted.as_bytes())?;
+        Ok(())
+    }
 
-fn ccache(job: Job, cache: &Cache) -> Job {
-    job.env("CCACHE_DIR", cache.root().join("ccache"))
-        .env("CCACHE_MAXSIZE", "2G")
-        .env("CCACHE_NOHASHDIR", "1")
+    /// Builds what will be installed, and none of the several hundred tests.
+    fn compile(&self, step: &Step<'_>) -> Result<()> {
+        self.job("ninja", "ninja.log")
+            .arg("-C")
+            .arg(&self.objects)
+            .args(installed_targets(&self.objects)?)
+            .deadline(BUILD_DEADLINE)
+            // Ninja's own count, `[12/746] Compiling …`, is what the reader wants to see.
+            .run(|line| {
+                if let Some((count, _)) = line.strip_prefix('[').and_then(|l| l.split_once("] ")) {
+                    step.detail(count);
+                }
+            })
+    }
+
+    /// Installs into a temporary folder that gets its name when it is complete.
+    fn install_into(&self, install: &Path) -> Result<()> {
+        let parent = install.parent().context("no parent folder")?;
+        fs::create_dir_all(parent)?;
+        let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
+        let root = partial.path().join("root");
+        self.job("meson", "install.log")
+            .args(["install", "--no-rebuild", "--quiet", "--strip", "-C"])
+            .arg(&self.objects)
+            .env("DESTDIR", &root)
+            .deadline(SETUP_DEADLINE)
+            .run(|_| ())?;
+        fs::rename(&root, install).with_context(|| format!("cannot create {}", install.display()))
+    }
+
+    fn job(&self, program: &str, log: &str) -> Job {
+        Job::new(program, &self.logs.join(log))
+            .env("CCACHE_DIR", &self.ccache)
+            .env("CCACHE_MAXSIZE", "2G")
+            .env("CCACHE_NOHASHDIR", "1")
+    }
 }
 
 /// The files that `meson install` would install, as ninja targets.
@@ -166,23 +195,6 @@ fn installed_targets(objects: &Path) -> Result<Vec<String>> {
             .into());
     }
     Ok(names)
-}
-
-/// Installs into a temporary folder that gets its name when it is complete.
-fn install_into(objects: &Path, install: &Path, logs: &Path) -> Result<()> {
-    let parent = install.parent().context("no parent folder")?;
-    fs::create_dir_all(parent)?;
-    let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
-    let root = partial.path().join("root");
-    Job::new("meson", &logs.join("install.log"))
-        .args(["install", "--no-rebuild", "--quiet", "--strip", "-C"])
-        .arg(objects)
-        .env("DESTDIR", &root)
-        .deadline(Duration::from_secs(300))
-        .run(|_| ())?;
-    // Meson installs under the umask of the caller for folders; a layer must not depend on it.
-    fs::rename(&root, install).with_context(|| format!("cannot create {}", install.display()))?;
-    Ok(())
 }
 
 /// Removes the trees that were used longest ago.

@@ -9,6 +9,8 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+use crate::version::SystemdVersion;
+
 /// What we want of an option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Wish {
@@ -101,7 +103,6 @@ const WISHES: &[(&str, Wish)] = &[
     // The same result every time.
     ("mode", Text("release")),
     ("vcs-tag", Off),
-    ("version-tag", Text("")),
     ("time-epoch", Text("1735689600")),
     ("log-message-verification", Off),
     // Documentation, translations, tests: not in an image.
@@ -155,7 +156,7 @@ fn declared(meson_options: &str) -> Vec<Declared<'_>> {
 /// Features that are not wished for are off by `auto_features`; before they became features
 /// (v255 and older) they were combos of `auto`, `true` and `false`, and are turned off one by one,
 /// so that what happens to be installed on the build machine changes nothing.
-pub fn arguments(meson_options: &str) -> Vec<String> {
+pub fn arguments(meson_options: &str, version: SystemdVersion) -> Vec<String> {
     let mut arguments = vec!["-Dauto_features=disabled".to_owned()];
     for option in declared(meson_options) {
         let wish = WISHES.iter().find(|(name, _)| *name == option.name).map(|(_, wish)| *wish);
@@ -166,6 +167,8 @@ pub fn arguments(meson_options: &str) -> Vec<String> {
         let automatic = option.kind == "combo"
             && ["auto", "true", "false"].iter().all(|c| option.choices.contains(c));
         let value = match wish {
+            // Up to v255 a point release calls itself by its major version unless told better.
+            _ if option.name == "version-tag" => &version.to_string(),
             Some(On) => words.0,
             Some(Off) => words.1,
             Some(Text(text)) => text,
@@ -189,6 +192,8 @@ option('split-usr', type : 'combo', choices : ['auto', 'true', 'false'],
        description : '''/bin, /sbin aren't symlinks into /usr''')
 option('efi', type : 'boolean',
        description : 'EFI support')
+option('version-tag', type : 'string',
+       description : 'override the git version string')
 option('selinux', type : 'combo', choices : ['auto', 'true', 'false'],
        description : 'SELinux support')
 option('tests', type : 'combo', choices : ['true', 'unsafe', 'false'],
@@ -210,7 +215,7 @@ option('sysupdated', type: 'combo', value : 'auto',
     #[test]
     fn the_wishes_are_put_into_the_words_of_each_version() {
         assert_eq!(
-            arguments(V254),
+            arguments(V254, SystemdVersion::new(254, 26)),
             [
                 "-Dauto_features=disabled",
                 "-Dhomed=false",
@@ -220,7 +225,7 @@ option('sysupdated', type: 'combo', value : 'auto',
             ]
         );
         assert_eq!(
-            arguments(V257),
+            arguments(V257, SystemdVersion::new(257, 13)),
             [
                 "-Dauto_features=disabled",
                 "-Dhomed=disabled",
