@@ -221,6 +221,7 @@ option('sysupdated', type: 'combo', value : 'auto',
                 "-Dhomed=false",
                 "-Dsplit-usr=false",
                 "-Defi=false",
+                "-Dversion-tag=254.26",
                 "-Dselinux=false"
             ]
         );
