@@ -20,6 +20,8 @@ pub mod cmd;
 pub mod exec;
 pub mod fault;
 pub mod flags;
+pub mod render;
+pub mod skip;
 pub mod ui;
 pub mod version;
 pub mod workspace;
