@@ -20,6 +20,7 @@ pub mod cmd;
 pub mod exec;
 pub mod fault;
 pub mod flags;
+pub mod profile;
 pub mod render;
 pub mod skip;
 pub mod ui;

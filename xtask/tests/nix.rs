@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use support::{Nix, checkout, copy_nix_files, nix_files};
+use xtask::profile::{Entry, Labelled, Profile};
 use xtask::render::overlay::{self, Verified};
 use xtask::workspace::Checkout;
 
@@ -304,4 +305,37 @@ fn the_flake_and_default_nix_offer_the_same() {
     let flake: serde_json::Value = serde_json::from_str(&flake.stdout).unwrap();
     assert_eq!(flake["overlays"], plain["overlays"]);
     assert_eq!(flake["lib"], plain["lib"]);
+}
+
+#[test]
+fn nix_and_rust_see_the_same_profile() {
+    let Some(nix) = Nix::find() else { return };
+    let file = checkout().join("nix/profile.nix");
+    let seen = nix.json(&format!(
+        r#"let p = import {}; in p // {{
+  labels = p.labels {{ systemd = "257.13"; patches = [ "0001-mount-setup" "0002-cgroup" ]; }}; }}"#,
+        file.display()
+    ));
+    let profile = Profile::load(&Checkout::at(checkout())).unwrap();
+    let values = |entries: &std::collections::BTreeMap<String, Entry<String>>| {
+        entries.iter().map(|(key, e)| (key.clone(), json!(e.value))).collect::<serde_json::Value>()
+    };
+    assert_eq!(
+        seen,
+        json!({
+            "schema": profile.schema,
+            "command": profile.command.value,
+            "stopSignal": profile.stop_signal.value,
+            "environment": values(&profile.environment),
+            "machineId": profile.machine_id.value,
+            "defaultTarget": profile.default_target.value,
+            "maskedUnits": profile.masked_units.iter().map(|e| &e.value).collect::<Vec<_>>(),
+            "journald": values(&profile.journald),
+            "logind": values(&profile.logind),
+            "labels": profile.labels(Labelled {
+                systemd: "257.13".parse().unwrap(),
+                patches: &["0001-mount-setup", "0002-cgroup"],
+            }),
+        })
+    );
 }

@@ -11,7 +11,7 @@ pub fn checkout() -> &'static Path {
 
 /// Copies the hand-written Nix files into `to`, so that a test can give them data of its own.
 pub fn copy_nix_files(to: &Path) {
-    for file in nix_files(checkout()) {
+    for file in nix_files(checkout()).into_iter().chain([checkout().join("nix/profile.json")]) {
         let copy = to.join(file.strip_prefix(checkout()).unwrap());
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(file, copy).unwrap();
