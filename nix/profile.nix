@@ -21,8 +21,11 @@ in
   machineId = profile.machineId.value;
   defaultTarget = profile.defaultTarget.value;
   maskedUnits = map (entry: entry.value) profile.maskedUnits;
+  manager = values profile.manager;
   journald = values profile.journald;
   logind = values profile.logind;
+  # [ { unit = "a.service"; section = "Service"; key = "Nice"; value = "5"; } ]
+  unitSettings = map (entry: entry.value) profile.unitSettings;
 
   # { systemd = "257.10"; patches = [ "0001-mount-setup" ]; } -> the labels of the image
   labels =

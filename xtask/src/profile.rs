@@ -33,12 +33,26 @@ pub struct Profile {
     pub machine_id: Entry<String>,
     pub default_target: Entry<String>,
     pub masked_units: Vec<Entry<String>>,
+    /// Settings of the `[Manager]` section of `system.conf`.
+    pub manager: BTreeMap<String, Entry<String>>,
     /// Settings of the `[Journal]` section.
     pub journald: BTreeMap<String, Entry<String>>,
     /// Settings of the `[Login]` section.
     pub logind: BTreeMap<String, Entry<String>>,
+    /// Settings added to units by a drop-in.
+    pub unit_settings: Vec<Entry<UnitSetting>>,
     /// Labels; `@systemd@` and `@patches@` in a value are filled in, see [`Profile::labels`].
     pub labels: BTreeMap<String, Entry<String>>,
+}
+
+/// One line of a unit's drop-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitSetting {
+    pub unit: String,
+    pub section: String,
+    pub key: String,
+    pub value: String,
 }
 
 /// A value and the reason for it.
@@ -164,15 +178,18 @@ impl Profile {
                         !stem.is_empty() && kind.chars().all(|c| c.is_ascii_lowercase())
                     })
             };
-            let units = self.masked_units.iter().chain([&self.default_target]);
-            for name in units.map(|entry| &entry.value) {
+            let units = self.masked_units.iter().chain([&self.default_target]).map(|e| &e.value);
+            for name in units.chain(self.unit_settings.iter().map(|e| &e.value.unit)) {
                 rule(unit(name), format!("`{name}` is not a unit's name"))?;
             }
-            let settings = [&self.journald, &self.logind, &self.environment, &self.labels];
-            for (key, entry) in settings.into_iter().flatten() {
+            let settings =
+                [&self.manager, &self.journald, &self.logind, &self.environment, &self.labels];
+            let settings = settings.into_iter().flatten().map(|(key, e)| (key, &e.value));
+            let added = self.unit_settings.iter().map(|e| (&e.value.key, &e.value.value));
+            for (key, value) in settings.chain(added) {
                 let clean = |text: &str| !text.contains(['\n', '\0']);
                 rule(
-                    !key.is_empty() && !key.contains('=') && clean(key) && clean(&entry.value),
+                    !key.is_empty() && !key.contains('=') && clean(key) && clean(value),
                     format!("`{key}` cannot be written as one line KEY=VALUE"),
                 )?;
             }
@@ -195,11 +212,13 @@ impl Profile {
             .iter()
             .chain([&self.stop_signal, &self.machine_id, &self.default_target])
             .chain(self.environment.values())
+            .chain(self.manager.values())
             .chain(self.journald.values())
             .chain(self.logind.values())
             .chain(self.labels.values())
             .map(|entry| &entry.need);
-        let needs = texts.chain([&self.command.need]);
+        let added = self.unit_settings.iter().map(|entry| &entry.need);
+        let needs = texts.chain([&self.command.need]).chain(added);
         let mut ids: Vec<&str> = needs
             .filter_map(|need| match need {
                 Need::Check(id) => Some(id.as_str()),
@@ -238,18 +257,30 @@ impl Profile {
         for unit in &self.masked_units {
             all.push(link(units.join(&unit.value), PathBuf::from("/dev/null")));
         }
-        for (daemon, section, settings) in
-            [("journald", "Journal", &self.journald), ("logind", "Login", &self.logind)]
-        {
+        // 90: after the drop-ins of a base image, which the profile must win over.
+        for (file, section, settings) in [
+            ("system.conf", "Manager", &self.manager),
+            ("journald.conf", "Journal", &self.journald),
+            ("logind.conf", "Login", &self.logind),
+        ] {
             if !settings.is_empty() {
                 let lines: String =
                     settings.iter().map(|(key, e)| format!("{key}={}\n", e.value)).collect();
-                // 90: after the drop-ins of a base image, which the profile must win over.
                 all.push(Placement {
-                    path: format!("/etc/systemd/{daemon}.conf.d/90-plainboot.conf").into(),
+                    path: format!("/etc/systemd/{file}.d/90-plainboot.conf").into(),
                     node: Node::File(format!("[{section}]\n{lines}")),
                 });
             }
+        }
+        let mut drop_ins: BTreeMap<&str, String> = BTreeMap::new();
+        for UnitSetting { unit, section, key, value } in self.unit_settings.iter().map(|e| &e.value)
+        {
+            // A section may be opened more than once in a unit's file.
+            *drop_ins.entry(unit).or_default() += &format!("[{section}]\n{key}={value}\n");
+        }
+        for (unit, text) in drop_ins {
+            let path = units.join(format!("{unit}.d/90-plainboot.conf"));
+            all.push(Placement { path, node: Node::File(text) });
         }
         all
     }
@@ -304,7 +335,7 @@ mod tests {
             ("\"/sbin/init\"", "\"init\"", "absolute path"),
             ("@systemd@", "@version@", "plainboot.systemd.version"),
             ("boot.running", "Boot Running", "`Boot Running` is not the id"),
-            ("\"no\"", "\"no\\nStorage=none\"", "ForwardToConsole"),
+            ("\"yes\"", "\"yes\\nStorage=none\"", "ForwardToConsole"),
         ] {
             let text = REAL.replacen(from, to, 1);
             assert_ne!(text, REAL, "{from} is not in the profile");
@@ -329,8 +360,10 @@ mod tests {
                 "/etc/systemd/system/default.target -> /usr/lib/systemd/system/multi-user.target",
                 "/etc/systemd/system/tmp.mount -> /dev/null",
                 "/etc/systemd/system/run-lock.mount -> /dev/null",
-                "/etc/systemd/system/kbrequest.target -> /dev/null",
-                "/etc/systemd/journald.conf.d/90-plainboot.conf \"[Journal]\\nForwardToConsole=no\\n\"",
+                "/etc/systemd/system.conf.d/90-plainboot.conf \"[Manager]\\nShowStatus=no\\n\"",
+                "/etc/systemd/journald.conf.d/90-plainboot.conf \"[Journal]\\nForwardToConsole=yes\\n\"",
+                "/etc/systemd/system/systemd-journald.service.d/90-plainboot.conf \
+                 \"[Service]\\nOpenFile=/proc/1/fd/2:console:append,graceful\\n\"",
             ]
         );
     }

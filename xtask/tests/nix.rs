@@ -330,8 +330,10 @@ fn nix_and_rust_see_the_same_profile() {
             "machineId": profile.machine_id.value,
             "defaultTarget": profile.default_target.value,
             "maskedUnits": profile.masked_units.iter().map(|e| &e.value).collect::<Vec<_>>(),
+            "manager": values(&profile.manager),
             "journald": values(&profile.journald),
             "logind": values(&profile.logind),
+            "unitSettings": profile.unit_settings.iter().map(|e| &e.value).collect::<Vec<_>>(),
             "labels": profile.labels(Labelled {
                 systemd: "257.13".parse().unwrap(),
                 patches: &["0001-mount-setup", "0002-cgroup"],
