@@ -30,11 +30,9 @@ in
   # { systemd = "257.10"; patches = [ "0001-mount-setup" ]; } -> the labels of the image
   labels =
     { systemd, patches }:
-    mapAttrs (
-      _: entry:
-      replaceStrings
-        [ "@systemd@" "@patches@" ]
-        [ systemd (builtins.concatStringsSep "," patches) ]
-        entry.value
-    ) profile.labels;
+    let
+      ids = builtins.concatStringsSep "," patches;
+      fill = replaceStrings [ "@systemd@" "@patches@" ] [ systemd ids ];
+    in
+    mapAttrs (_: entry: fill entry.value) profile.labels;
 }

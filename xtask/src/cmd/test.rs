@@ -131,17 +131,17 @@ fn lint(context: &Context<'_>, title: &str, words: &[&str]) -> Result<Tally> {
             step.done("");
             Ok(Tally::passed(1))
         }
-        Err(error) => refused(context.ui, error),
+        Err(error) => refused(context.ui, title, error),
     }
 }
 
 /// Shows a failed child and counts it; an interrupt or a program that is not there ends the run.
-fn refused(ui: &Ui, error: anyhow::Error) -> Result<Tally> {
+fn refused(ui: &Ui, title: &str, error: anyhow::Error) -> Result<Tally> {
     if kind_of(&error) != Kind::Fault {
         return Err(error);
     }
     ui.error(&error);
-    Ok(Tally::failed(1))
+    Ok(Tally::failed(title))
 }
 
 fn cargo_test(context: &Context<'_>) -> Result<Tally> {
@@ -166,11 +166,13 @@ fn cargo_test(context: &Context<'_>) -> Result<Tally> {
         .map_err(|e| Fault::new(format!("cannot read {}: {e}", log.display())))?;
     let mut tally = cargo_summary(&text, skip::read(&skips)?)?;
     match outcome {
+        // Zero tests with exit code 0 is what a filter or an empty workspace gives: no proof.
+        Ok(()) if tally.passed == 0 => tally = tally.and(&Tally::failed("cargo test ran no test")),
         Ok(()) => step.done(&tally.line()),
         Err(error) => {
             drop(step);
             // A binary that was killed, or did not compile, prints no summary.
-            let counted = refused(context.ui, error)?;
+            let counted = refused(context.ui, "cargo test", error)?;
             if tally.failed == 0 {
                 tally = tally.and(&counted);
             }
@@ -199,19 +201,20 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
             (kind_of(&error).into(), format!("{error:#}"))
         }
     };
-    let skipped = |reason: String, allowed| Tally::skipped(Skip { test: title, reason }, allowed);
+    let skipped =
+        |reason: String, allowed| Tally::skipped(Skip { test: title.clone(), reason }, allowed);
     match status {
         Status::Yes => Ok(Tally::passed(1)),
         Status::No if suite.early_warning => {
             Ok(skipped("early warning: the answer is no".to_owned(), true))
         }
-        Status::No | Status::Fault => Ok(Tally::failed(1)),
+        Status::No | Status::Fault => Ok(Tally::failed(title)),
         Status::NotTried => Ok(skipped(reason, suite.early_warning)),
         Status::Interrupted => Err(Fault::interrupted().into()),
     }
 }
 
-/// Minutes per stage, the skips, and the counts alone on the last line.
+/// Minutes per stage, what failed, the skips, and the counts alone on the last line.
 fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
     let width = stages.iter().map(|s| s.title.len()).max().unwrap_or(0).max("stage".len());
     let mut text = format!("{:width$}  minutes  passed  failed  skipped\n", "stage");
@@ -228,10 +231,13 @@ fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
         row(&stage.title, stage.seconds, &stage.tally);
     }
     row("all", elapsed.as_secs_f64(), total);
+    for name in &total.failures {
+        text += &format!("\nfailed: {name}");
+    }
     for skipped in &total.skips {
         text += &format!("\nskipped: {}: {}", skipped.skip.test, skipped.skip.reason);
     }
-    if !total.skips.is_empty() {
+    if !(total.skips.is_empty() && total.failures.is_empty()) {
         text.push('\n');
     }
     text + "\n" + &total.line() + "\n"

@@ -13,6 +13,8 @@ use crate::skip::Skip;
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
+    /// The names of what failed, as far as they are known.
+    pub failures: Vec<String>,
     pub skips: Vec<Skipped>,
 }
 
@@ -29,8 +31,9 @@ impl Tally {
         Tally { passed: count, ..Tally::default() }
     }
 
-    pub fn failed(count: u64) -> Self {
-        Tally { failed: count, ..Tally::default() }
+    /// One failure, by its name.
+    pub fn failed(name: impl Into<String>) -> Self {
+        Tally { failed: 1, failures: vec![name.into()], ..Tally::default() }
     }
 
     pub fn skipped(skip: Skip, allowed: bool) -> Self {
@@ -43,6 +46,7 @@ impl Tally {
         Tally {
             passed: self.passed + other.passed,
             failed: self.failed + other.failed,
+            failures: self.failures.iter().chain(&other.failures).cloned().collect(),
             skips: self.skips.iter().chain(&other.skips).cloned().collect(),
         }
     }
@@ -80,6 +84,8 @@ pub fn cargo_summary(output: &str, skips: Vec<Skip>) -> Result<Tally> {
         tally.passed += number(1)?;
         tally.failed += number(2)?;
     }
+    let failed = Regex::new(r"(?m)^test (.+) \.\.\. FAILED$")?;
+    tally.failures = failed.captures_iter(output).map(|found| found[1].to_owned()).collect();
     let recorded = u64::try_from(skips.len())?;
     tally.passed = tally
         .passed
@@ -122,6 +128,7 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
     fn a_recorded_skip_is_no_pass() {
         let tally = cargo_summary(OUTPUT, vec![skip("five", "no nix")]).unwrap();
         assert_eq!(tally.line(), "2 passed, 1 failed, 2 skipped");
+        assert_eq!(tally.failures, ["a::three"]);
         let skips: Vec<_> = tally.skips.iter().map(|s| s.skip.clone()).collect();
         assert_eq!(skips, [skip("five", "no nix"), skip("a::two", "takes an hour")]);
         assert!(cargo_summary("", vec![skip("five", "no nix")]).is_err());
@@ -135,7 +142,7 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         assert_eq!(good.status(), Status::Yes);
         assert_eq!(good.and(&allowed).status(), Status::Yes);
         assert_eq!(good.and(&barred).status(), Status::NotTried);
-        assert_eq!(good.and(&barred).and(&Tally::failed(1)).status(), Status::No);
+        assert_eq!(good.and(&barred).and(&Tally::failed("x")).status(), Status::No);
         assert_eq!(Tally::default().status(), Status::NotTried);
         assert_eq!(allowed.status(), Status::NotTried);
     }
