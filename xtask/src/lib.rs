@@ -26,6 +26,7 @@ pub mod render;
 pub mod report;
 pub mod requirements;
 pub mod skip;
+pub mod sources;
 pub mod ui;
 pub mod version;
 pub mod workspace;
