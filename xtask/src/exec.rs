@@ -3,8 +3,13 @@
 //!
 //! [`read`] runs a short command through xshell and keeps its stderr for the error. [`Job`] runs a
 //! long one: in a process group of its own, with a deadline, its output kept in a transcript, and
-//! killed as a group when the deadline passes or the user interrupts. Children get `SIGKILL` from
+//! killed as a group when the deadline passes or the user interrupts. [`Call`] runs a short one
+//! with a deadline and input of its own and gives back both outputs. Children get `SIGKILL` from
 //! the kernel when this process dies, so even `kill -9` leaves nothing running.
+
+mod call;
+
+pub use call::{Answer, Call, quote};
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -128,12 +133,7 @@ impl Job {
         let out = File::create(&self.transcript)
             .with_context(|| format!("cannot write {}", self.transcript.display()))?;
         self.command.stdout(out.try_clone()?).stderr(out);
-        // SAFETY: prctl(PR_SET_PDEATHSIG) is async-signal-safe and touches no memory of the parent.
-        unsafe {
-            self.command.pre_exec(|| {
-                set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)
-            });
-        }
+        die_with_parent(&mut self.command);
         tracing::debug!(command = ?self.command, "spawn");
         let child = self.command.spawn().map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Fault::cannot_try(format!("`{name}` is not installed"))
@@ -157,6 +157,20 @@ impl Job {
         let status = running.wait(progress)?;
         if status.success() { Ok(()) } else { Err(running.failure(&status.to_string())) }
     }
+}
+
+/// Has the kernel kill the child when the *thread* that starts it ends, however it ends.
+fn die_with_parent(command: &mut Command) {
+    // SAFETY: prctl(PR_SET_PDEATHSIG) is async-signal-safe and touches no memory of the parent.
+    unsafe {
+        command.pre_exec(|| {
+            set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)
+        });
+    }
+}
+
+fn group_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 /// A started [`Job`]; dropping it kills the process group.
@@ -237,7 +251,7 @@ impl Running {
         if self.ended.is_some() {
             return None;
         }
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        group_of(&self.child)
     }
 
     fn kill(&mut self) {

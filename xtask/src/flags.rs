@@ -47,4 +47,5 @@ pub struct Global {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Sources(cmd::sources::Args),
+    TestImage(cmd::test_image::Args),
 }

@@ -15,10 +15,13 @@
 //! - Whatever is started (process, container, mount) belongs to a guard that ends it.
 
 pub mod atomic;
+pub mod boot;
 pub mod cmd;
+pub mod engine;
 pub mod exec;
 pub mod fault;
 pub mod flags;
+pub mod image;
 pub mod ui;
 pub mod version;
 pub mod workspace;

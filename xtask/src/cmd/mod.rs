@@ -2,6 +2,7 @@
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
 pub mod sources;
+pub mod test_image;
 
 use anyhow::Result;
 
@@ -29,5 +30,6 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
     };
     match &flags.command {
         Command::Sources(args) => sources::run(&context, args),
+        Command::TestImage(args) => test_image::run(&context, args),
     }
 }
