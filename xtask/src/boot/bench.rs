@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! What a check's probe works with: the engine, the images, and one booted container.
 
-use std::cell::Cell;
+use std::cell::{Cell, OnceCell};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::evidence::Evidence;
 use crate::engine::{Container, Engine, Start};
@@ -45,64 +45,68 @@ pub struct Booted {
     pub elapsed: Duration,
 }
 
-/// Shared by the probes of one image.
+/// When a probe must have its answers.
+#[derive(Debug, Clone, Copy)]
+pub struct Until(Instant);
+
+impl Until {
+    pub fn after(duration: Duration) -> Until {
+        Until(Instant::now() + duration)
+    }
+
+    /// The time that is left, at least 100 ms.
+    pub fn left(self) -> Duration {
+        self.0.saturating_duration_since(Instant::now()).max(Duration::from_millis(100))
+    }
+}
+
+/// What every probe of one image may use, also from another thread.
 #[derive(Debug)]
-pub struct Bench<'a> {
+pub struct Site<'a> {
     pub engine: &'a Engine,
     /// The image under test, as the engine knows it.
     pub image: &'a str,
     /// The same layers without the patches.
     pub stock: Option<&'a str>,
-    /// Started with no option at all.
-    pub main: Container<'a>,
-    pub booted: Booted,
     /// Transcripts go below this folder.
     pub dir: &'a Path,
     /// Leave containers in the engine.
     pub keep: bool,
-    pub fixtures: Cell<bool>,
-    /// When the probe that is running must have its answers.
-    pub until: Cell<Instant>,
 }
 
-impl Bench<'_> {
-    /// The time the running probe has left, at least 100 ms.
-    pub fn left(&self) -> Duration {
-        let left = self.until.get().saturating_duration_since(Instant::now());
-        left.max(Duration::from_millis(100))
-    }
-
-    /// Runs a script in the main container and notes what it says (both outputs) as `name`, and its
-    /// exit status as `name.status`; `timeout` if it does not end.
-    pub fn note(&self, seen: &mut Evidence, name: &str, script: &str) -> Result<()> {
-        let left = self.left();
-        let start = Instant::now();
-        let answer = match self.main.shell(left, script) {
-            Ok(answer) => answer,
-            Err(_) if start.elapsed() >= left => {
-                seen.put(&format!("{name}.status"), "timeout");
-                return Ok(());
-            }
-            Err(error) => return Err(error),
-        };
-        let mut said = answer.text();
-        if !answer.stderr.is_empty() {
-            let separator = if said.is_empty() { "" } else { "\n" };
-            said = format!("{said}{separator}{}", answer.error_text());
-        }
-        seen.put(name, said);
-        let status = answer.status.code().map_or("killed".to_owned(), |c| c.to_string());
-        seen.put(&format!("{name}.status"), status);
-        Ok(())
-    }
-
-    /// Starts another container beside the main one; its transcript is kept when it ends.
-    pub fn another(&self, name: &str, start: &Start) -> Result<Other<'_>> {
+impl<'a> Site<'a> {
+    /// Starts a container beside the main one; its transcript is kept when it ends.
+    pub fn another(&self, name: &str, start: &Start) -> Result<Other<'a>> {
         let container = self.engine.start(start)?;
         if self.keep {
             container.keep();
         }
         Ok(Other { container, dir: self.dir.join(name) })
+    }
+}
+
+/// What the probes of the main container use.
+#[derive(Debug)]
+pub struct Bench<'a> {
+    pub site: &'a Site<'a>,
+    /// Started with no option at all.
+    pub main: Container<'a>,
+    pub booted: Booted,
+    /// When the probe that runs now must have its answers.
+    pub until: Cell<Until>,
+    fixtures: Cell<bool>,
+    client: OnceCell<Other<'a>>,
+}
+
+impl<'a> Bench<'a> {
+    pub fn new(site: &'a Site<'a>, main: Container<'a>, booted: Booted) -> Bench<'a> {
+        let until = Cell::new(Until::after(Duration::ZERO));
+        Bench { site, main, booted, until, fixtures: Cell::default(), client: OnceCell::new() }
+    }
+
+    /// Runs scripts in the main container; see [`note`].
+    pub fn note(&self, seen: &mut Evidence, scripts: &[(&str, &str)]) -> Result<()> {
+        note(&self.main, self.until.get(), seen, scripts)
     }
 
     /// Puts the test units into the main container, once.
@@ -111,10 +115,63 @@ impl Bench<'_> {
             return Ok(());
         }
         self.main.copy_in(archive()?, "/etc/systemd/system")?;
-        let answer = self.main.exec(self.left(), &["systemctl", "daemon-reload"])?;
+        let answer = self.main.exec(self.until.get().left(), &["systemctl", "daemon-reload"])?;
         anyhow::ensure!(answer.status.success(), "daemon-reload: {}", answer.error_text());
         Ok(())
     }
+
+    /// A sibling container of the same image that runs no systemd: the outside world.
+    pub fn client(&self) -> Result<&Container<'a>> {
+        if self.client.get().is_none() {
+            let start = Start::plain(self.site.image).command(&["sleep", "infinity"]);
+            let _ = self.client.set(self.site.another("client", &start)?);
+        }
+        let client = self.client.get().context("no client container")?;
+        Ok(&client.container)
+    }
+}
+
+/// Runs scripts in a container, all by one call, and notes what each says (both outputs) under its
+/// name and its exit status under `NAME.status`; `timeout` if they do not all end in time.
+pub fn note(
+    container: &Container<'_>,
+    until: Until,
+    seen: &mut Evidence,
+    scripts: &[(&str, &str)],
+) -> Result<()> {
+    let all: String = scripts
+        .iter()
+        .map(|(name, script)| {
+            format!("printf '\\036%s\\035' {name}; ( {script} ) 2>&1; printf '\\035%s' $?\n")
+        })
+        .collect();
+    let (left, start) = (until.left(), Instant::now());
+    let answer = match container.shell(left, &all) {
+        Ok(answer) => answer,
+        Err(_) if start.elapsed() >= left => {
+            for (name, _) in scripts {
+                seen.put(&format!("{name}.status"), "timeout");
+            }
+            return Ok(());
+        }
+        Err(error) => return Err(error),
+    };
+    let text = answer.text();
+    for (name, said, status) in parse(&text) {
+        seen.put(name, said);
+        seen.put(&format!("{name}.status"), status);
+    }
+    if !answer.stderr.is_empty() {
+        seen.put("engine", answer.error_text());
+    }
+    Ok(())
+}
+
+fn parse(text: &str) -> impl Iterator<Item = (&str, &str, &str)> {
+    text.split('\u{1e}').filter_map(|part| {
+        let [name, said, status] = part.split('\u{1d}').collect::<Vec<_>>().try_into().ok()?;
+        Some((name, said.trim_end(), status))
+    })
 }
 
 /// A container beside the main one.
@@ -161,4 +218,16 @@ fn archive() -> Result<Vec<u8>> {
         tar.append_data(&mut header, name, text.as_bytes())?;
     }
     Ok(tar.into_inner()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_of_several_scripts_are_told_apart() {
+        let text = "\u{1e}a\u{1d}one\ntwo\n\u{1d}0\u{1e}b\u{1d}\u{1d}1\u{1e}cut\u{1d}short";
+        let seen: Vec<_> = parse(text).collect();
+        assert_eq!(seen, [("a", "one\ntwo", "0"), ("b", "", "1")]);
+    }
 }

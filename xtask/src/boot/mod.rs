@@ -11,7 +11,6 @@ pub mod expect;
 pub mod record;
 pub mod verdict;
 
-use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -19,10 +18,11 @@ use anyhow::Result;
 
 use crate::engine::{Engine, Start};
 use crate::fault::{self, Fault};
-use crate::ui::Ui;
+use crate::ui::{self, Ui};
 use crate::version::SystemdVersion;
-use bench::Bench;
-use checks::{CHECKS, Check, Group};
+use bench::{Bench, Site, Until};
+use checks::{CHECKS, Check, Group, Probe};
+use evidence::Evidence;
 use expect::Expect;
 use record::{Boot, CheckRecord, Subject};
 use verdict::Outcome;
@@ -43,20 +43,27 @@ pub struct Candidate<'a> {
     pub stock: Option<&'a str>,
 }
 
-/// Boots the candidate in a plain container and runs the checks that `wanted` selects; the
+/// How it is examined.
+pub struct Options<'a> {
+    /// Selects checks.
+    pub wanted: &'a dyn Fn(&Check) -> bool,
+    /// Leave the containers in the engine.
+    pub keep: bool,
+}
+
+/// Boots the candidate in a plain container and runs the checks that are wanted; the
 /// preconditions always run, since without them nothing is proved.
 ///
 /// Transcripts go below `dir`. A check that fails is an answer, not an error.
 ///
 /// # Errors
 /// The engine cannot start containers at all, or the user interrupted the run. Containers are gone
-/// in each case, unless `keep` is set.
+/// in each case, unless they are to be kept.
 pub fn examine(
     engine: &Engine,
     candidate: &Candidate<'_>,
-    wanted: &dyn Fn(&Check) -> bool,
+    options: &Options<'_>,
     dir: &Path,
-    keep: bool,
     ui: &Ui,
 ) -> Result<Subject> {
     let row = expect::Row::plain(&engine.facts).ok_or_else(|| {
@@ -66,36 +73,32 @@ pub fn examine(
     let expect = Expect { row, version: candidate.version };
     let step = ui.step(format!("examine systemd {} ({})", candidate.version, candidate.flavour));
     step.detail("boot");
+    let site =
+        Site { engine, image: candidate.image, stock: candidate.stock, dir, keep: options.keep };
     let main = engine.start(&Start::plain(candidate.image))?;
-    if keep {
+    if options.keep {
         main.keep();
     }
     let booted = bench::boot(&main, BOOT_DEADLINE)?;
     let alive = !booted.state.starts_with("exited");
-    let bench = Bench {
-        engine,
-        image: candidate.image,
-        stock: candidate.stock,
-        main,
-        booted,
-        dir,
-        keep,
-        fixtures: Cell::new(false),
-        until: Cell::new(Instant::now()),
-    };
+    let bench = Bench::new(&site, main, booted);
     let boot = measure(&bench, alive)?;
-    let mut results = Vec::new();
-    let mut ended = !alive;
-    for check in CHECKS.iter().filter(|c| c.group == Group::Precondition || wanted(c)) {
-        step.detail(check.id);
-        if check.id == "exit.sigterm" && !ended {
-            // The last moment at which the journal can be asked.
-            bench.main.keep_transcript(&dir.join("main"));
-        }
-        results.push(one(check, &bench, &expect, ended)?);
-        ended = ended || check.id == "exit.sigterm";
-    }
+    let chosen: Vec<&Check> = CHECKS
+        .into_iter()
+        .filter(|c| c.group == Group::Precondition || (options.wanted)(c))
+        .collect();
+    // Only now, so that the others do not slow the boot that is measured.
+    let results = std::thread::scope(|scope| {
+        let apart = scope.spawn(|| look_apart(&chosen, &site, &expect));
+        let main = look_at_main(&chosen, &bench, &expect, alive, &step);
+        let apart = apart.join().map_err(|_| anyhow::anyhow!("a check panicked"))?;
+        anyhow::Ok([main?, apart?].concat())
+    })?;
     bench.main.keep_transcript(&dir.join("main"));
+    // Each ran in one of the two threads; they are reported in the order of the table.
+    let order = |id: &str| CHECKS.iter().position(|c| c.id == id);
+    let mut results = results;
+    results.sort_by_key(|r| order(&r.id));
     let verdict = verdict::verdict(results.iter().map(|r| (r.group, &r.outcome)));
     step.done(verdict.sentence());
     Ok(Subject {
@@ -105,33 +108,78 @@ pub fn examine(
         digest: candidate.digest.to_owned(),
         row: row.name.to_owned(),
         boot,
+        complete: chosen.len() == CHECKS.len(),
         checks: results,
         verdict,
         transcript: dir.to_owned(),
     })
 }
 
-fn one(check: &Check, bench: &Bench<'_>, expect: &Expect, ended: bool) -> Result<CheckRecord> {
-    let start = Instant::now();
-    bench.until.set(start + check.timeout);
-    let (outcome, evidence) = if ended && !check.after_the_end {
-        (Outcome::NotTried(format!("the container is gone ({})", bench.booted.state)), None)
-    } else {
-        match (check.probe)(bench) {
-            Ok(evidence) => ((check.judge)(&evidence, expect), Some(evidence)),
-            Err(error) if fault::kind_of(&error) == fault::Kind::Interrupted => return Err(error),
-            Err(error) => (Outcome::Broken(format!("{error:#}")), None),
+fn look_at_main(
+    chosen: &[&Check],
+    bench: &Bench<'_>,
+    expect: &Expect,
+    alive: bool,
+    step: &ui::Step<'_>,
+) -> Result<Vec<CheckRecord>> {
+    let mut results = Vec::new();
+    let mut ended = !alive;
+    for check in chosen {
+        let Probe::Main(probe) = check.probe else { continue };
+        step.detail(check.id);
+        if check.group == Group::Exit && !ended {
+            // The last moment at which the journal can be asked.
+            bench.main.keep_transcript(&bench.site.dir.join("main"));
         }
+        results.push(if ended && !check.after_the_end {
+            let gone = Outcome::NotTried(format!("the container is gone ({})", bench.booted.state));
+            record(check, gone, Evidence::default(), Duration::ZERO)
+        } else {
+            look(check, expect, |until| {
+                bench.until.set(until);
+                probe(bench)
+            })?
+        });
+        ended = ended || check.group == Group::Exit;
+    }
+    Ok(results)
+}
+
+fn look_apart(chosen: &[&Check], site: &Site<'_>, expect: &Expect) -> Result<Vec<CheckRecord>> {
+    let mut results = Vec::new();
+    for check in chosen {
+        if let Probe::Apart(probe) = check.probe {
+            results.push(look(check, expect, |until| probe(site, until))?);
+        }
+    }
+    Ok(results)
+}
+
+/// Runs one probe and judges what it saw. Only an interrupt ends the run.
+fn look(
+    check: &Check,
+    expect: &Expect,
+    probe: impl FnOnce(Until) -> Result<Evidence>,
+) -> Result<CheckRecord> {
+    let start = Instant::now();
+    let (outcome, evidence) = match probe(Until::after(check.timeout)) {
+        Ok(evidence) => ((check.judge)(&evidence, expect), evidence),
+        Err(error) if fault::kind_of(&error) == fault::Kind::Interrupted => return Err(error),
+        Err(error) => (Outcome::Broken(format!("{error:#}")), Evidence::default()),
     };
-    tracing::info!(check = check.id, ?outcome, ms = start.elapsed().as_millis(), "judged");
-    Ok(CheckRecord {
+    Ok(record(check, outcome, evidence, start.elapsed()))
+}
+
+fn record(check: &Check, outcome: Outcome, evidence: Evidence, took: Duration) -> CheckRecord {
+    tracing::info!(check = check.id, ?outcome, ms = ms(took), "judged");
+    CheckRecord {
         id: check.id.to_owned(),
         group: check.group,
         title: check.title.to_owned(),
         outcome,
-        ms: ms(start.elapsed()),
-        evidence: evidence.unwrap_or_default(),
-    })
+        ms: ms(took),
+        evidence,
+    }
 }
 
 /// Times of the boot; PID 1's own count is asked for only where it can answer.

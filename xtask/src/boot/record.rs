@@ -42,6 +42,8 @@ pub struct Subject {
     /// The row of expected values.
     pub row: String,
     pub boot: Boot,
+    /// All checks were run, not a choice of them.
+    pub complete: bool,
     pub checks: Vec<CheckRecord>,
     pub verdict: Verdict,
     /// Logs, journal and inspections.
@@ -94,28 +96,36 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + u64::from(month <= 2), month, day)
 }
 
-/// The table of one subject, at most 80 columns wide but for reasons of failures.
+/// The table of one subject, 80 columns wide.
 pub fn table(subject: &Subject, ui: &Ui) -> String {
-    let mut out = format!(
-        "systemd {} ({}): {}\n",
-        subject.version,
-        subject.flavour,
-        ui.paint(tone(subject.verdict), subject.verdict.sentence())
-    );
+    let verdict = ui.paint(tone(subject.verdict), subject.verdict.sentence());
+    let choice = if subject.complete { "" } else { " (a choice of checks)" };
+    let mut out = format!("systemd {} ({}): {verdict}{choice}\n", subject.version, subject.flavour);
+    // What cannot be tried in a container that has died is said once.
+    let mut silent: Vec<(&str, usize)> = Vec::new();
     for check in &subject.checks {
         let (mark, tone, because) = match &check.outcome {
             Outcome::Holds => ("✓", Tone::Good, None),
             Outcome::Fails(because) => ("✗", Tone::Bad, Some(because)),
-            Outcome::NotTried(because) => ("–", Tone::Warn, Some(because)),
             Outcome::Broken(because) => ("!", Tone::Bad, Some(because)),
+            Outcome::NotTried(because) => {
+                match silent.iter_mut().find(|(b, _)| b == because) {
+                    Some((_, count)) => *count += 1,
+                    None => silent.push((because, 1)),
+                }
+                continue;
+            }
         };
-        // The id stands out; the title follows as far as 80 columns go.
-        let title: String = check.title.chars().take(43).collect();
         let mark = ui.paint(tone, mark);
-        out += &format!("  {mark} {:<23} {title:<43} {:>5} ms\n", check.id, check.ms);
+        out += &format!("  {mark} {:<65} {:>6} ms\n", check.title, check.ms);
         if let Some(because) = because {
-            out += &wrap(because, "      ");
+            out += &wrap(&format!("{}: {because}", check.id), "      ");
         }
+    }
+    for (because, count) in silent {
+        let mark = ui.paint(Tone::Warn, "–");
+        let checks = if count == 1 { "check" } else { "checks" };
+        out += &format!("  {mark} {count} {checks} not tried: {because}\n");
     }
     let Boot { state, start_ms, answer_ms, userspace_ms } = &subject.boot;
     let own = userspace_ms.map_or(String::new(), |ms| format!(", PID 1 counts {ms} ms"));

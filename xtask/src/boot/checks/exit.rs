@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Check, Group, Outcome, all, same};
+use super::{Check, Group, Outcome, Probe, all, same};
 use crate::boot::evidence::Evidence;
 
 pub const SIGTERM: Check = Check {
@@ -15,12 +15,17 @@ pub const SIGTERM: Check = Check {
     after_the_end: false,
     // The image's own stop signal is another one and would hide a refused SIGTERM: so it is sent
     // explicitly. Units whose lines `log.markers` looks for are started first.
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
         bench.put_fixtures()?;
-        bench.note(&mut seen, "output", "systemctl start plainboot-output.service")?;
-        bench.note(&mut seen, "failure", "systemctl start plainboot-failure.service")?;
-        bench.note(&mut seen, "start", "systemctl start plainboot-stop.service")?;
+        bench.note(
+            &mut seen,
+            &[
+                ("output", "systemctl start plainboot-output.service"),
+                ("failure", "systemctl start plainboot-failure.service"),
+                ("start", "systemctl start plainboot-stop.service"),
+            ],
+        )?;
         let sent = std::time::Instant::now();
         bench.main.kill("SIGTERM")?;
         match bench.main.wait(Duration::from_secs(10))? {
@@ -33,7 +38,7 @@ pub const SIGTERM: Check = Check {
         let stopped = bench.main.read_file("/var/lib/plainboot-stopped")?;
         seen.put("ExecStop", if stopped.is_some() { "ran" } else { "did not run" });
         Ok(seen)
-    },
+    }),
     judge: |seen, _| {
         all([
             same("systemctl start", seen.get("start.status"), "0"),

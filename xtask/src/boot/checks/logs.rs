@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Check, Group, Outcome, shorten};
+use super::{Check, Group, Outcome, Probe, shorten};
 use crate::boot::plain_text;
 
 /// What the log must hold, in this order, and the words that a line must have for it.
@@ -23,7 +23,7 @@ pub const MARKERS: Check = Check {
     proves: &["0003-main"],
     after_the_end: true,
     // Judged on the log of the container that `exit.sigterm` ended, which runs before.
-    probe: |bench| Ok([("log", bench.main.log()?.as_str())].into()),
+    probe: Probe::Main(|bench| Ok([("log", bench.main.log()?.as_str())].into())),
     judge: |seen, _| markers(seen.get("log")),
 };
 

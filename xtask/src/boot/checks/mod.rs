@@ -17,7 +17,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::bench::Bench;
+use super::bench::{Bench, Site, Until};
 use super::evidence::Evidence;
 use super::expect::Expect;
 use super::verdict::Outcome;
@@ -34,10 +34,19 @@ pub struct Check {
     pub timeout: Duration,
     /// Ids of the patches without which it is expected to fail.
     pub proves: &'static [&'static str],
-    /// Whether it can look at a container that has ended.
+    /// Whether it can look at a main container that has ended.
     pub after_the_end: bool,
-    pub probe: fn(&Bench<'_>) -> Result<Evidence>,
+    pub probe: Probe,
     pub judge: fn(&Evidence, &Expect) -> Outcome,
+}
+
+/// How a check looks.
+#[derive(Debug, Clone, Copy)]
+pub enum Probe {
+    /// At the main container; these run one after the other, in the order of [`CHECKS`].
+    Main(fn(&Bench<'_>) -> Result<Evidence>),
+    /// At containers of its own; these run beside the others.
+    Apart(fn(&Site<'_>, Until) -> Result<Evidence>),
 }
 
 /// What a check is about.

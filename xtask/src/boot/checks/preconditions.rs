@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::{Check, Group, Outcome, all, same, shorten};
+use super::{Check, Group, Outcome, Probe, all, same, shorten};
 use crate::boot::bench::Bench;
 use crate::boot::evidence::Evidence;
 
@@ -14,14 +14,14 @@ const BASE: Check = Check {
     timeout: Duration::from_secs(10),
     proves: &[],
     after_the_end: false,
-    probe: |_| Ok(Evidence::default()),
+    probe: Probe::Main(|_| Ok(Evidence::default())),
     judge: |_, _| Outcome::Broken("no judge".into()),
 };
 
 pub const CAPABILITIES: Check = Check {
     id: "plain.capabilities",
     title: "PID 1 has the engine's default capabilities",
-    probe: |bench| status_field(bench, "CapEff"),
+    probe: Probe::Main(|bench| status_field(bench, "CapEff")),
     judge: |seen, expect| {
         same("CapEff", seen.get("CapEff"), &format!("{:016x}", expect.row.capabilities))
     },
@@ -31,7 +31,7 @@ pub const CAPABILITIES: Check = Check {
 pub const SECCOMP: Check = Check {
     id: "plain.seccomp",
     title: "PID 1 runs under the engine's seccomp filter",
-    probe: |bench| status_field(bench, "Seccomp"),
+    probe: Probe::Main(|bench| status_field(bench, "Seccomp")),
     judge: |seen, expect| {
         same("Seccomp", seen.get("Seccomp"), &expect.row.seccomp_mode.to_string())
     },
@@ -41,11 +41,11 @@ pub const SECCOMP: Check = Check {
 pub const READ_ONLY: Check = Check {
     id: "plain.cgroup-read-only",
     title: "/sys/fs/cgroup is mounted read-only",
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
-        bench.note(&mut seen, "mountinfo", "grep ' /sys/fs/cgroup ' /proc/1/mountinfo")?;
+        bench.note(&mut seen, &[("mountinfo", "grep ' /sys/fs/cgroup ' /proc/1/mountinfo")])?;
         Ok(seen)
-    },
+    }),
     judge: |seen, expect| {
         let lines: Vec<&str> = seen.get("mountinfo").lines().collect();
         // Mount options are the sixth field, the type follows the separate dash.
@@ -68,13 +68,18 @@ pub const READ_ONLY: Check = Check {
 pub const REFUSED: Check = Check {
     id: "plain.refused",
     title: "mkdir in the cgroup tree, mount and unshare are refused",
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
-        bench.note(&mut seen, "mkdir", "LC_ALL=C mkdir /sys/fs/cgroup/plainboot")?;
-        bench.note(&mut seen, "mount", "LC_ALL=C mount -t tmpfs tmpfs /mnt")?;
-        bench.note(&mut seen, "unshare", "LC_ALL=C unshare --mount true")?;
+        bench.note(
+            &mut seen,
+            &[
+                ("mkdir", "LC_ALL=C mkdir /sys/fs/cgroup/plainboot"),
+                ("mount", "LC_ALL=C mount -t tmpfs tmpfs /mnt"),
+                ("unshare", "LC_ALL=C unshare --mount true"),
+            ],
+        )?;
         Ok(seen)
-    },
+    }),
     judge: |seen, _| {
         let refused = |name: &str, words: &[&str]| {
             let said = seen.get(name).to_lowercase();
@@ -95,7 +100,7 @@ pub const REFUSED: Check = Check {
 pub const NO_OPTIONS: Check = Check {
     id: "plain.no-options",
     title: "the engine itself lists no privilege, mount or device",
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let inspect = bench.main.inspect()?;
         let mut seen = Evidence::default();
         let host = &inspect["HostConfig"];
@@ -119,7 +124,7 @@ pub const NO_OPTIONS: Check = Check {
         seen.put("Path", inspect["Path"].as_str().unwrap_or_default());
         seen.put("Args", &inspect["Args"]);
         Ok(seen)
-    },
+    }),
     judge: |seen, _| {
         let empty = |key: &str| {
             let good = ["null", "[]", "{}", "\"\""].contains(&seen.get(key));
@@ -152,6 +157,7 @@ pub const NO_OPTIONS: Check = Check {
 
 fn status_field(bench: &Bench<'_>, field: &str) -> anyhow::Result<Evidence> {
     let mut seen = Evidence::default();
-    bench.note(&mut seen, field, &format!("sed -n 's/^{field}:[[:space:]]*//p' /proc/1/status"))?;
+    let read = format!("sed -n 's/^{field}:[[:space:]]*//p' /proc/1/status");
+    bench.note(&mut seen, &[(field, &read)])?;
     Ok(seen)
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Check, Group, Outcome, all, same, shorten};
-use crate::boot::bench::{Bench, boot};
+use super::{Check, Group, Outcome, Probe, all, same, shorten};
+use crate::boot::bench::{Site, Until, boot, note};
 use crate::boot::evidence::Evidence;
 use crate::engine::Start;
 
@@ -17,7 +17,7 @@ const BASE: Check = Check {
     timeout: Duration::from_secs(20),
     proves: &["0001-mount-setup", "0002-cgroup"],
     after_the_end: false,
-    probe: |_| Ok(Evidence::default()),
+    probe: Probe::Main(|_| Ok(Evidence::default())),
     judge: |_, _| Outcome::Broken("no judge".into()),
 };
 
@@ -25,12 +25,17 @@ pub const PID1: Check = Check {
     id: "boot.pid1",
     title: "PID 1 is systemd, of the version that was built",
     timeout: Duration::from_secs(10),
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
-        bench.note(&mut seen, "exe", "readlink /proc/1/exe")?;
-        bench.note(&mut seen, "version", "systemctl show --property=Version --value")?;
+        bench.note(
+            &mut seen,
+            &[
+                ("exe", "readlink /proc/1/exe"),
+                ("version", "systemctl show --property=Version --value"),
+            ],
+        )?;
         Ok(seen)
-    },
+    }),
     judge: |seen, expect| {
         // A build can append to it: `262-1`, `262 (something)`; but 262 is not 262.1.
         let wanted = expect.version.to_string();
@@ -52,7 +57,7 @@ pub const RUNNING: Check = Check {
     title: "is-system-running says `running`",
     after_the_end: true,
     proves: &["0001-mount-setup", "0002-cgroup", "0004-exec-invoke"],
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
         seen.put("state", &bench.booted.state);
         seen.put("ms", bench.booted.elapsed.as_millis());
@@ -60,7 +65,7 @@ pub const RUNNING: Check = Check {
             seen.put("log", bench.main.log()?);
         }
         Ok(seen)
-    },
+    }),
     judge: judge_state,
     ..BASE
 };
@@ -69,11 +74,11 @@ pub const NO_FAILED_UNITS: Check = Check {
     id: "boot.no-failed-units",
     title: "no failed unit, no waiting job",
     timeout: Duration::from_secs(10),
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
-        note_units(bench, &mut seen)?;
+        bench.note(&mut seen, &UNITS)?;
         Ok(seen)
-    },
+    }),
     judge: judge_units,
     ..BASE
 };
@@ -83,14 +88,15 @@ pub const NO_TTY: Check = Check {
     title: "without a tty, the engine's log shows the boot",
     proves: &["0003-main"],
     timeout: Duration::from_secs(10),
-    probe: |bench| {
+    probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
         seen.put("Tty", &bench.main.inspect()?["Config"]["Tty"]);
-        bench.note(&mut seen, "console", "test -e /dev/console && echo there || echo none")?;
+        let console = "test -e /dev/console && echo there || echo none";
+        bench.note(&mut seen, &[("console", console)])?;
         seen.put("state", &bench.booted.state);
         seen.put("log", bench.main.log()?);
         Ok(seen)
-    },
+    }),
     judge: |seen, expect| {
         let banner = format!("systemd {}", expect.version);
         let log = seen.get("log");
@@ -109,7 +115,7 @@ pub const TTY: Check = Check {
     id: "boot.tty",
     title: "it also boots with -t",
     after_the_end: true,
-    probe: |bench| with_options(bench, "tty", &["--tty"]),
+    probe: Probe::Apart(|site, until| with_options(site, until, "tty", &["--tty"])),
     judge: judge_boot,
     ..BASE
 };
@@ -119,10 +125,10 @@ pub const THREE_TMPFS: Check = Check {
     title: "it also boots with tmpfs on /run, /run/lock and /tmp",
     after_the_end: true,
     proves: &["0002-cgroup"],
-    probe: |bench| {
+    probe: Probe::Apart(|site, until| {
         let options = ["--tmpfs", "/run", "--tmpfs", "/run/lock", "--tmpfs", "/tmp"];
-        with_options(bench, "three-tmpfs", &options)
-    },
+        with_options(site, until, "three-tmpfs", &options)
+    }),
     judge: judge_boot,
     ..BASE
 };
@@ -132,41 +138,33 @@ pub const HOST_CGROUP: Check = Check {
     title: "it also boots with --tmpfs /run and the host's cgroup tree",
     after_the_end: true,
     proves: &[],
-    probe: |bench| {
+    probe: Probe::Apart(|site, until| {
         let bind = ["--volume", "/sys/fs/cgroup:/sys/fs/cgroup"];
         let options = ["--tmpfs", "/run", "--cgroupns=host"];
-        with_options(bench, "host-cgroup", &[options.as_slice(), bind.as_slice()].concat())
-    },
+        with_options(site, until, "host-cgroup", &[options.as_slice(), bind.as_slice()].concat())
+    }),
     judge: judge_boot,
     ..BASE
 };
 
-fn with_options(bench: &Bench<'_>, name: &str, options: &[&str]) -> Result<Evidence> {
+fn with_options(site: &Site<'_>, until: Until, name: &str, options: &[&str]) -> Result<Evidence> {
     let mut seen = Evidence::default();
-    let other = bench.another(name, &Start::plain(bench.image).options(options))?;
-    let booted = boot(&other.container, bench.left())?;
+    let other = site.another(name, &Start::plain(site.image).options(options))?;
+    let booted = boot(&other.container, until.left())?;
     seen.put("state", &booted.state);
     seen.put("ms", booted.elapsed.as_millis());
     if booted.state == "running" || booted.state == "degraded" {
-        for (name, words) in UNITS {
-            let answer = other.container.exec(bench.left(), &words)?;
-            seen.put(name, answer.text());
-            seen.put(&format!("{name}.status"), answer.status.code().unwrap_or(-1));
-        }
+        note(&other.container, until, &mut seen, &UNITS)?;
     } else {
         seen.put("log", other.container.log()?);
     }
     Ok(seen)
 }
 
-const UNITS: [(&str, [&str; 4]); 2] = [
-    ("failed", ["systemctl", "--failed", "--no-legend", "--plain"]),
-    ("jobs", ["systemctl", "list-jobs", "--no-legend", "--plain"]),
+const UNITS: [(&str, &str); 2] = [
+    ("failed", "systemctl --failed --no-legend --plain"),
+    ("jobs", "systemctl list-jobs --no-legend --plain"),
 ];
-
-fn note_units(bench: &Bench<'_>, seen: &mut Evidence) -> Result<()> {
-    UNITS.iter().try_for_each(|(name, words)| bench.note(seen, name, &words.join(" ")))
-}
 
 fn judge_state(seen: &Evidence, _: &super::Expect) -> Outcome {
     let state = seen.get("state");
