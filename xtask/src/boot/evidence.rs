@@ -26,6 +26,11 @@ impl Evidence {
         self.get(name).trim().parse().ok()
     }
 
+    /// What was observed.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
+
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }

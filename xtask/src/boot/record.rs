@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What is kept of a run: one JSON document, and a table for the reader.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
@@ -82,6 +82,22 @@ pub fn run_id(now: SystemTime, pid: u32) -> String {
     let (year, month, day) = date(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{pid}")
+}
+
+/// Removes the folders of all but the newest `keep` runs. What cannot be removed stays.
+pub fn prune(runs: &Path, keep: usize) {
+    let mut names: Vec<_> = std::fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("record.json").is_file())
+        .collect();
+    names.sort();
+    let old = names.len().saturating_sub(keep);
+    for path in &names[..old] {
+        let _ = std::fs::remove_dir_all(path);
+    }
 }
 
 /// Days since 1970 as a Gregorian date, counted in eras of 400 years that begin in March.
@@ -168,6 +184,21 @@ mod tests {
         assert_eq!(at(0), "19700101T000000Z-7");
         assert_eq!(at(951_827_696), "20000229T123456Z-7");
         assert_eq!(at(1_795_243_446), "20261121T064406Z-7");
+    }
+
+    #[test]
+    fn the_newest_runs_are_kept_and_strangers_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["20260101T000000Z-1", "20260102T000000Z-1", "20260103T000000Z-1", "a-note"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            if name != "a-note" {
+                std::fs::write(dir.path().join(name).join("record.json"), "{}").unwrap();
+            }
+        }
+        prune(dir.path(), 2);
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("20260101T000000Z-1") && left("20260102T000000Z-1"));
+        assert!(left("20260103T000000Z-1") && left("a-note"));
     }
 
     #[test]

@@ -57,6 +57,9 @@ pub struct Args {
     pub stock_tree: Option<PathBuf>,
 }
 
+/// Transcripts of older runs are removed.
+const RUNS_KEPT: usize = 100;
+
 /// An installed systemd, ready to become a layer. The build stage gives it.
 #[derive(Debug, Clone)]
 pub struct Installed {
@@ -75,8 +78,9 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     }
     let begin = Instant::now();
     let pairs = installed(args)?;
-    let base = image::base_layer(&context.cache, context.ui)?;
+    // First, since without an engine all other work is in vain.
     let engine = engine::find(args.engine, &context.cache, context.ui)?;
+    let base = image::base_layer(&context.cache, context.ui)?;
     let now = SystemTime::now();
     let mut record = Record {
         schema: record::SCHEMA,
@@ -95,6 +99,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         record.seconds = begin.elapsed().as_secs_f64();
         save(&dir, &record)?;
     }
+    record::prune(&context.cache.runs(), RUNS_KEPT);
     report(context, args, &record, &dir)?;
     if args.keep {
         hold(context, &engine)?;
