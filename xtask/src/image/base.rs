@@ -36,17 +36,20 @@ const PACKAGES: [&str; 14] = [
     "libzstd1",
 ];
 
-/// Run by mmdebstrap on the finished root (`$1`): what is of this machine, of this day, or kept by
-/// every container for itself.
+/// Run by mmdebstrap on the finished root (`$1`): what is of this machine, or kept by every container
+/// for itself. mmdebstrap removes lists, caches and logs afterwards.
+///
+/// Nothing below /tmp may be removed here: mmdebstrap 1.3.5 keeps the configuration of its own apt
+/// there, and without it the `apt-get update` of its clean-up empties the package lists of the
+/// *host*.
 const TIDY: &str = r#"set -e; cd "$1"
 rm -f etc/machine-id var/lib/dbus/machine-id etc/hostname etc/resolv.conf
 rm -f etc/apt/apt.conf.d/99mmdebstrap etc/dpkg/dpkg.cfg.d/99mmdebstrap
-rm -rf var/cache/* var/log/* var/lib/apt/lists/* run/* tmp/*
 if ls usr/lib/systemd/systemd >/dev/null 2>&1; then echo 'the base holds a systemd' >&2; exit 1; fi
 dpkg-query --admindir="$PWD/var/lib/dpkg" -W >"$PLAINBOOT_PACKAGES""#;
 
 /// Changed whenever a rule above changes what the layer holds.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
 
 /// What a finished layer is, beside its tar.
 #[derive(Debug, Serialize, Deserialize)]
@@ -252,6 +255,11 @@ mod tests {
     }
 
     #[test]
+    fn the_hook_leaves_mmdebstraps_own_files_alone() {
+        assert!(!TIDY.contains("tmp") && !TIDY.contains("rm -r"), "{TIDY}");
+    }
+
+    #[test]
     fn os_release_values_may_be_quoted() {
         let text = "ID=debian\nVERSION_CODENAME=\"bookworm\"\nEMPTY=\n";
         assert_eq!(os_release(text, "ID").as_deref(), Some("debian"));
@@ -263,7 +271,7 @@ mod tests {
     fn a_layer_cut_short_is_not_finished() {
         let dir = tempfile::tempdir().unwrap();
         let (tar, recipe) = (dir.path().join("layer.tar"), dir.path().join("recipe.json"));
-        let text = r#"{"rules":1,"suite":"s","packages":[],"digest":"sha256:x","size":3}"#;
+        let text = r#"{"rules":2,"suite":"s","packages":[],"digest":"sha256:x","size":3}"#;
         fs::write(&recipe, text).unwrap();
         assert!(finished(&tar, &recipe).is_none());
         fs::write(&tar, "ab").unwrap();
