@@ -97,6 +97,17 @@ impl Job {
         Job { command, deadline: Duration::from_secs(600), transcript: transcript.to_owned() }
     }
 
+    /// A job whose descendants cannot outlive it, for programs that start many of their own: as root
+    /// it runs in PID and mount namespaces of its own, which the kernel ends with it. Other users
+    /// get a plain job.
+    pub fn contained(program: &str, transcript: &Path) -> Self {
+        if !rustix::process::geteuid().is_root() || !have("unshare") || !have(program) {
+            return Job::new(program, transcript);
+        }
+        let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        Job::new("unshare", transcript).args(namespaces).arg("--").arg(program)
+    }
+
     pub fn args<S: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.command.args(args);
         self

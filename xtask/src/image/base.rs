@@ -106,7 +106,7 @@ fn make(host: &Host, dir: &Path, cache: &Cache, ui: &Ui) -> Result<Recipe> {
     let (tar, list) = (part.path().join("layer.tar"), part.path().join("packages"));
     let step = ui.step(format!("make a Debian {} base layer", host.suite));
     let log = cache.images().join("mmdebstrap.log");
-    let mut job = Job::new("mmdebstrap", &log)
+    let mut job = Job::contained("mmdebstrap", &log)
         .env("SOURCE_DATE_EPOCH", EPOCH_S.to_string())
         .env("PLAINBOOT_PACKAGES", &list)
         .env("TMPDIR", part.path())
