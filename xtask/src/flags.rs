@@ -46,6 +46,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Doctor(cmd::doctor::Args),
+    Test(cmd::test::Args),
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
 }

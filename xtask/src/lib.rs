@@ -16,12 +16,19 @@
 
 pub mod atomic;
 pub mod boot;
+pub mod build;
 pub mod cmd;
 pub mod engine;
 pub mod exec;
 pub mod fault;
 pub mod flags;
+pub mod host;
 pub mod image;
+pub mod profile;
+pub mod render;
+pub mod report;
+pub mod requirements;
+pub mod skip;
 pub mod ui;
 pub mod version;
 pub mod workspace;

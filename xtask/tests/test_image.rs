@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! `test-image` as a whole where it cannot work: what it says, and its exit code.
 
+#![allow(clippy::unwrap_used)]
+
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
@@ -49,7 +51,8 @@ fn without_any_engine_it_cannot_be_tried() {
 
 #[test]
 fn a_cli_without_its_service_is_no_engine() {
-    let script = r#"echo '{"ServerErrors":["x"]}'; echo 'Cannot connect to the daemon' >&2; exit 1"#;
+    let script =
+        r#"echo '{"ServerErrors":["x"]}'; echo 'Cannot connect to the daemon' >&2; exit 1"#;
     let said = test_image(Some(script), &with(&["--engine", "docker"]));
     assert_eq!(said.code, Some(77), "{}", said.text);
     assert!(said.text.contains("Cannot connect to the daemon"), "{}", said.text);

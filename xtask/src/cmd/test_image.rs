@@ -14,7 +14,8 @@ use crate::boot::{self, Candidate};
 use crate::engine::{self, Choice, Engine};
 use crate::exec;
 use crate::fault::{Fault, Status};
-use crate::image::{self, Identity, Image, Layer, Profile};
+use crate::image::{self, Identity, Image, Layer};
+use crate::profile::Profile;
 use crate::version::SystemdVersion;
 
 /// Boot patched systemd in a plain container and judge it
@@ -138,7 +139,7 @@ fn examine(
     stock: Option<&Installed>,
     dir: &Path,
 ) -> Result<record::Subject> {
-    let profile = Profile::builtin();
+    let profile = Profile::load(&context.checkout)?;
     let load = |installed: &Installed| -> Result<(Image, String)> {
         let systemd = image::systemd_layer(&installed.tree, &profile)?;
         let image = Image::new(&installed.identity, &profile, base.clone(), systemd);
@@ -206,7 +207,7 @@ fn again(args: &Args, version: SystemdVersion, failed: &[&str]) -> String {
         }
     }
     words.push("--only".into());
-    if failed.contains(&"log.markers") && !failed.contains(&"exit.sigterm") {
+    if failed.contains(&"logs.once") && !failed.contains(&"exit.sigterm") {
         words.push("exit.sigterm".into());
     }
     words.extend(failed.iter().map(|&f| f.to_owned()));

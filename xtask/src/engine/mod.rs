@@ -20,7 +20,7 @@ pub use find::{Choice, find};
 
 use crate::exec::Call;
 use crate::fault::Fault;
-use crate::image::Image;
+use crate::image::{Image, PURPOSE};
 use crate::ui::Ui;
 
 /// What is known about an engine; a part of each record.
@@ -115,7 +115,7 @@ impl Engine {
 
     /// Removes images made for the same purpose (version and flavour) by earlier runs.
     fn forget_older(&self, image: &Image) -> Result<()> {
-        let filter = format!("label=plainboot.purpose={}", image.purpose);
+        let filter = format!("label={PURPOSE}={}", image.purpose);
         let format = "{{.Repository}}:{{.Tag}}";
         let listed = self.call(["image", "ls", "--filter", &filter, "--format", format]).text()?;
         for old in listed.lines().filter(|l| **l != image.reference() && !l.contains("<none>")) {

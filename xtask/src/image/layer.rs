@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{EPOCH_S, Layer, Profile};
+use super::{EPOCH_S, Layer};
 use crate::fault::Fault;
+use crate::profile::{self, Profile};
 
 /// Parts of an install tree that no container needs, as prefixes of paths.
 const LEFT_OUT: [&str; 14] = [
@@ -131,21 +132,22 @@ fn file_mode(mode: u32) -> u32 {
 }
 
 fn add_profile(profile: &Profile, nodes: &mut BTreeMap<PathBuf, Node>) {
-    let mut put = |path: &str, node: Node| {
-        let mut parents = Path::new(path).ancestors().skip(1);
+    let mut put = |path: &Path, node: Node| {
+        let mut parents = path.ancestors().skip(1);
         while let Some(parent) = parents.next().filter(|p| !p.as_os_str().is_empty()) {
             nodes.entry(parent.to_owned()).or_insert(Node::Folder(0o755));
         }
-        nodes.insert(PathBuf::from(path), node);
+        nodes.insert(path.to_owned(), node);
     };
-    put("usr/sbin/init", Node::Link("../lib/systemd/systemd".into()));
-    let target = format!("/usr/lib/systemd/system/{}", profile.default_target);
-    put("etc/systemd/system/default.target", Node::Link(target.into()));
-    for unit in &profile.masked {
-        put(&format!("etc/systemd/system/{unit}"), Node::Link("/dev/null".into()));
-    }
-    for (path, content) in &profile.files {
-        put(path, Node::File(0o644, Source::Bytes(content.clone())));
+    // The command of every image, whatever else the tree installs there.
+    put(Path::new("usr/sbin/init"), Node::Link("../lib/systemd/systemd".into()));
+    for placement in profile.placements() {
+        let path = placement.path.strip_prefix("/").unwrap_or(&placement.path).to_owned();
+        let node = match placement.node {
+            profile::Node::File(text) => Node::File(0o644, Source::Bytes(text.into_bytes())),
+            profile::Node::Link(target) => Node::Link(target),
+        };
+        put(&path, node);
     }
 }
 
@@ -188,6 +190,10 @@ fn archive(nodes: &BTreeMap<PathBuf, Node>) -> Result<Vec<u8>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn profile() -> Profile {
+        Profile::parse(include_str!("../../../nix/profile.json")).unwrap()
+    }
 
     /// An install tree as one build would leave it.
     fn tree(umask: u32) -> tempfile::TempDir {
@@ -232,7 +238,7 @@ mod tests {
 
     #[test]
     fn umask_and_time_do_not_show() {
-        let profile = Profile::builtin();
+        let profile = profile();
         let (one, two) = (tree(0o022), tree(0o027));
         let a = systemd_layer(one.path(), &profile).unwrap();
         let b = systemd_layer(two.path(), &profile).unwrap();
@@ -245,7 +251,7 @@ mod tests {
     #[test]
     fn modes_merged_usr_and_what_is_left_out() {
         let dir = tree(0o022);
-        let list = entries(&systemd_layer(dir.path(), &Profile::builtin()).unwrap());
+        let list = entries(&systemd_layer(dir.path(), &profile()).unwrap());
         let mode = |path: &str| list.iter().find(|e| e.0 == path).map(|e| e.1);
         assert_eq!(mode("usr/bin/suid"), Some(0o4755));
         assert_eq!(mode("etc/credstore"), Some(0o700));
@@ -261,7 +267,7 @@ mod tests {
     #[test]
     fn a_tree_without_systemd_is_refused() {
         let dir = tempfile::tempdir().unwrap();
-        let error = systemd_layer(dir.path(), &Profile::builtin()).unwrap_err();
+        let error = systemd_layer(dir.path(), &profile()).unwrap_err();
         assert!(error.to_string().contains("holds no systemd"), "{error}");
     }
 }

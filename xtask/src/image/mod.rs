@@ -7,7 +7,6 @@
 pub mod archive;
 pub mod base;
 pub mod layer;
-pub mod profile;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -17,13 +16,19 @@ use sha2::{Digest, Sha256};
 
 pub use base::base_layer;
 pub use layer::systemd_layer;
-pub use profile::Profile;
 
+use crate::profile::{Labelled, Profile};
 use crate::version::SystemdVersion;
 
 /// A moment for everything in an image that carries a time: 2020-01-01 00:00:00 UTC. A constant,
 /// since an image's digest must depend on its content alone.
 pub const EPOCH_S: u64 = 1_577_836_800;
+
+/// The label that names what an image is for, so that a newer one can replace it.
+pub const PURPOSE: &str = "plainboot.purpose";
+
+/// What `docker exec` searches; Docker would add the same, podman would not.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 /// An uncompressed tar, known by its digest.
 #[derive(Debug, Clone)]
@@ -130,17 +135,16 @@ fn config(identity: &Identity, purpose: &str, profile: &Profile, layers: &[Layer
         "aarch64" => "arm64",
         other => other,
     };
-    let mut labels = serde_json::Map::new();
-    for (key, value) in &profile.labels {
-        labels.insert(key.clone(), json!(value));
-    }
-    labels.insert("plainboot.systemd.version".into(), json!(identity.version.to_string()));
-    labels.insert("plainboot.flavour".into(), json!(identity.flavour));
-    labels.insert("plainboot.patches".into(), json!(identity.patches.join(" ")));
+    let patches: Vec<&str> = identity.patches.iter().map(String::as_str).collect();
+    let mut labels = profile.labels(Labelled { systemd: identity.version, patches: &patches });
+    labels.insert("plainboot.flavour".into(), identity.flavour.clone());
     if let Some(tree) = &identity.tree {
-        labels.insert("plainboot.systemd.tree".into(), json!(tree));
+        labels.insert("plainboot.systemd.tree".into(), tree.clone());
     }
-    labels.insert("plainboot.purpose".into(), json!(purpose));
+    labels.insert(PURPOSE.into(), purpose.to_owned());
+    let environment: Vec<String> = std::iter::once(PATH.to_owned())
+        .chain(profile.environment.iter().map(|(key, entry)| format!("{key}={}", entry.value)))
+        .collect();
     let history: Vec<Value> =
         layers.iter().map(|l| json!({ "created": created, "created_by": l.created_by })).collect();
     json!({
@@ -148,10 +152,10 @@ fn config(identity: &Identity, purpose: &str, profile: &Profile, layers: &[Layer
         "os": "linux",
         "created": created,
         "config": {
-            "Cmd": profile.command,
-            "Env": profile.environment,
+            "Cmd": profile.command.value,
+            "Env": environment,
             "Labels": labels,
-            "StopSignal": profile.stop_signal,
+            "StopSignal": profile.stop_signal.value,
         },
         "rootfs": {
             "type": "layers",
@@ -201,8 +205,9 @@ mod tests {
             patches: vec!["0001-mount-setup".into()],
             tree: None,
         };
+        let profile = Profile::parse(include_str!("../../../nix/profile.json")).unwrap();
         let base = Layer::from_bytes(b"base".to_vec(), "base");
-        Image::new(&identity, &Profile::builtin(), base, Layer::from_bytes(content.to_vec(), "s"))
+        Image::new(&identity, &profile, base, Layer::from_bytes(content.to_vec(), "s"))
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub const SIGTERM: Check = Check {
     proves: &["0005-manager"],
     after_the_end: false,
     // The image's own stop signal is another one and would hide a refused SIGTERM: so it is sent
-    // explicitly. Units whose lines `log.markers` looks for are started first.
+    // explicitly. Units whose lines `logs.once` looks for are started first.
     probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
         bench.put_fixtures()?;

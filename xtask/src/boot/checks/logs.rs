@@ -16,7 +16,7 @@ const MARKER_LINES: [(&str, &[&str]); 5] = [
 ];
 
 pub const MARKERS: Check = Check {
-    id: "log.markers",
+    id: "logs.once",
     group: Group::Logs,
     title: "the engine's log has boot, output, failure and end, once each",
     timeout: Duration::from_secs(10),
@@ -63,6 +63,14 @@ mod tests {
         assert!(matches!(markers(&twice), Outcome::Fails(m) if m.contains("2 times")));
         let swapped = format!("plainboot-marker-stop\n{lost}");
         assert!(matches!(markers(&swapped), Outcome::Fails(m) if m.contains("too early")));
+    }
+
+    /// A real log, of a 262 that wrote PID 1's own lines alone to the engine's log.
+    #[test]
+    fn lost_output_is_found_in_a_real_log() {
+        let log = include_str!("../testdata/unmirrored-262.log");
+        let because = "no line about a service's output (`plainboot-marker-output`)";
+        assert_eq!(markers(log), Outcome::Fails(because.into()));
     }
 
     #[test]

@@ -71,7 +71,7 @@ impl Group {
 }
 
 /// All checks, in the order in which they run: the last ones end the main container.
-pub const CHECKS: [&Check; 25] = [
+pub const CHECKS: [&Check; 27] = [
     &preconditions::CAPABILITIES,
     &preconditions::SECCOMP,
     &preconditions::READ_ONLY,
@@ -79,8 +79,10 @@ pub const CHECKS: [&Check; 25] = [
     &preconditions::NO_OPTIONS,
     &start::PID1,
     &start::RUNNING,
+    &start::NO_FLAGS,
     &start::NO_FAILED_UNITS,
     &start::NO_TTY,
+    &start::MACHINE_ID,
     &services::SIMPLE,
     &services::NOTIFY,
     &services::ONESHOT,
@@ -133,6 +135,29 @@ mod tests {
             assert!(CHECKS[i + 1..].iter().all(|c| c.id != check.id), "{} twice", check.id);
             assert!(check.title.len() <= 62, "{}: {}", check.id, check.title.len());
             assert!(check.id.len() <= 24, "{}", check.id);
+        }
+    }
+
+    /// The series names checks for each patch, and the profile for its entries: they exist, and
+    /// those of a patch say so themselves.
+    #[test]
+    fn the_series_and_the_profile_name_checks_that_exist() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
+        let series: toml::Value = toml::from_str(&read("patches/series.toml")).unwrap();
+        let empty = Vec::new();
+        let patches = series.get("patch").and_then(toml::Value::as_array).unwrap_or(&empty);
+        for patch in patches {
+            let id = patch["id"].as_str().unwrap();
+            for name in patch["checks"].as_array().unwrap() {
+                let name = name.as_str().unwrap();
+                let check = find(name).unwrap_or_else(|| panic!("{id} names {name}"));
+                assert!(check.proves.contains(&id), "{name} does not prove {id}");
+            }
+        }
+        let profile = crate::profile::Profile::parse(&read("nix/profile.json")).unwrap();
+        for name in profile.checks() {
+            assert!(find(name).is_some(), "the profile names {name}");
         }
     }
 

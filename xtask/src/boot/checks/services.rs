@@ -21,7 +21,7 @@ const BASE: Check = Check {
 };
 
 pub const SIMPLE: Check = Check {
-    id: "service.simple",
+    id: "services.simple",
     title: "a simple service runs, and stops when told to",
     probe: Probe::Main(|bench| {
         let main = "cat /proc/$(systemctl show -P MainPID plainboot-simple.service)/comm";
@@ -48,7 +48,7 @@ pub const SIMPLE: Check = Check {
 };
 
 pub const NOTIFY: Check = Check {
-    id: "service.notify",
+    id: "services.notify",
     title: "a notify service is started once its main process says so",
     probe: Probe::Main(|bench| {
         with_units(
@@ -64,7 +64,7 @@ pub const NOTIFY: Check = Check {
 };
 
 pub const ONESHOT: Check = Check {
-    id: "service.oneshot",
+    id: "services.oneshot",
     title: "a oneshot service has done its work when its start returns",
     probe: Probe::Main(|bench| {
         with_units(
@@ -87,7 +87,7 @@ pub const ONESHOT: Check = Check {
 };
 
 pub const TIMER: Check = Check {
-    id: "service.timer",
+    id: "services.timer",
     title: "a timer starts its service",
     probe: Probe::Main(|bench| {
         with_units(
@@ -115,7 +115,7 @@ pub const TIMER: Check = Check {
 };
 
 pub const SOCKET: Check = Check {
-    id: "service.socket",
+    id: "services.socket",
     title: "a client from outside starts a socket's service",
     probe: Probe::Main(|bench| client(bench, "listen", 7101)),
     judge: |seen, _| all([connected(seen), same("its text", seen.get("text"), "inherited")]),
@@ -123,7 +123,7 @@ pub const SOCKET: Check = Check {
 };
 
 pub const ACCEPT: Check = Check {
-    id: "service.accept",
+    id: "services.accept",
     title: "an Accept=yes service talks to its client",
     probe: Probe::Main(|bench| client(bench, "accept", 7102)),
     judge: |seen, _| all([connected(seen), same("its text", seen.get("text"), "accepted")]),
@@ -131,7 +131,7 @@ pub const ACCEPT: Check = Check {
 };
 
 pub const ACCEPT_FAILURE: Check = Check {
-    id: "service.accept-failure",
+    id: "services.accept-failure",
     title: "an Accept=yes service that fails writes 0 bytes to its client",
     proves: &["0003-main"],
     probe: Probe::Main(|bench| {
@@ -157,7 +157,7 @@ pub const ACCEPT_FAILURE: Check = Check {
 };
 
 pub const FOLDERS: Check = Check {
-    id: "service.directories",
+    id: "services.directories",
     title: "Runtime-, State-, Cache- and LogsDirectory= are made and owned",
     proves: &["0004-exec-invoke"],
     probe: Probe::Main(|bench| {

@@ -70,6 +70,57 @@ pub const RUNNING: Check = Check {
     ..BASE
 };
 
+pub const NO_FLAGS: Check = Check {
+    id: "boot.no-flags",
+    title: "it boots where nothing is mounted on /run, with no option",
+    timeout: Duration::from_secs(10),
+    probe: Probe::Main(|bench| {
+        let mut seen = Evidence::default();
+        seen.put("state", &bench.booted.state);
+        bench.note(&mut seen, &[("mounts", "cut -d' ' -f5 /proc/1/mountinfo")])?;
+        seen.put("options", &bench.main.inspect()?["HostConfig"]["Tmpfs"]);
+        Ok(seen)
+    }),
+    judge: |seen, expect| {
+        let mounts: Vec<&str> = seen.get("mounts").lines().collect();
+        all([
+            judge_state(seen, expect),
+            Outcome::holds_if(mounts.contains(&"/proc"), || "its mounts are not known".into()),
+            Outcome::holds_if(!mounts.contains(&"/run"), || "/run is a mount".into()),
+            same("--tmpfs", seen.get("options"), "null"),
+        ])
+    },
+    ..BASE
+};
+
+pub const MACHINE_ID: Check = Check {
+    id: "boot.machine-id",
+    title: "two containers of one image have two machine ids",
+    proves: &[],
+    probe: Probe::Main(|bench| {
+        const READ: [(&str, &str); 1] = [("id", "cat /etc/machine-id")];
+        let other = bench.site.another("machine-id", &Start::plain(bench.site.image))?;
+        let booted = boot(&other.container, bench.until.get().left())?;
+        let mut theirs = Evidence::default();
+        note(&other.container, bench.until.get(), &mut theirs, &READ)?;
+        let mut seen = Evidence::default();
+        bench.note(&mut seen, &READ)?;
+        seen.put("other.state", booted.state);
+        seen.put("other.id", theirs.get("id"));
+        Ok(seen)
+    }),
+    judge: |seen, _| {
+        let (one, two) = (seen.get("id"), seen.get("other.id"));
+        let valid = |id: &str| {
+            let hex = id.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+            let outcome = id.len() == 32 && hex && id.bytes().any(|b| b != b'0');
+            Outcome::holds_if(outcome, || format!("`{}` is no machine id", shorten(id)))
+        };
+        all([valid(one), valid(two), Outcome::holds_if(one != two, || format!("both are {one}"))])
+    },
+    ..BASE
+};
+
 pub const NO_FAILED_UNITS: Check = Check {
     id: "boot.no-failed-units",
     title: "no failed unit, no waiting job",
