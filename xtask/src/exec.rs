@@ -85,6 +85,8 @@ pub fn have(program: &str) -> bool {
 #[must_use = "nothing runs until `run` or `spawn`"]
 pub struct Job {
     command: Command,
+    /// For messages; the command's own program may be a wrapper.
+    name: String,
     deadline: Duration,
     transcript: PathBuf,
 }
@@ -94,7 +96,8 @@ impl Job {
     pub fn new(program: &str, transcript: &Path) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).process_group(0);
-        Job { command, deadline: Duration::from_secs(600), transcript: transcript.to_owned() }
+        let name = program.to_owned();
+        Job { command, name, deadline: Duration::from_secs(600), transcript: transcript.to_owned() }
     }
 
     /// A job whose descendants cannot outlive it, for programs that start many of their own: as root
@@ -105,7 +108,8 @@ impl Job {
             return Job::new(program, transcript);
         }
         let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
-        Job::new("unshare", transcript).args(namespaces).arg("--").arg(program)
+        let job = Job::new("unshare", transcript).args(namespaces).arg("--").arg(program);
+        Job { name: program.to_owned(), ..job }
     }
 
     pub fn args<S: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
@@ -136,7 +140,7 @@ impl Job {
     /// Starts the job and leaves it running; it is killed when the returned guard is dropped.
     pub fn spawn(mut self) -> Result<Running> {
         check_interrupt()?;
-        let name = self.command.get_program().to_string_lossy().into_owned();
+        let name = self.name;
         if let Some(dir) = self.transcript.parent() {
             std::fs::create_dir_all(dir)
                 .with_context(|| format!("cannot create {}", dir.display()))?;

@@ -77,10 +77,7 @@ pub struct Site<'a> {
 impl<'a> Site<'a> {
     /// Starts a container beside the main one; its transcript is kept when it ends.
     pub fn another(&self, name: &str, start: &Start) -> Result<Other<'a>> {
-        let container = self.engine.start(start)?;
-        if self.keep {
-            container.keep();
-        }
+        let container = self.engine.start(&start.clone().keep(self.keep))?;
         Ok(Other { container, dir: self.dir.join(name) })
     }
 }

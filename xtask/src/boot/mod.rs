@@ -75,10 +75,7 @@ pub fn examine(
     step.detail("boot");
     let site =
         Site { engine, image: candidate.image, stock: candidate.stock, dir, keep: options.keep };
-    let main = engine.start(&Start::plain(candidate.image))?;
-    if options.keep {
-        main.keep();
-    }
+    let main = engine.start(&Start::plain(candidate.image).keep(options.keep))?;
     let booted = bench::boot(&main, BOOT_DEADLINE)?;
     let alive = !booted.state.starts_with("exited");
     let bench = Bench::new(&site, main, booted);

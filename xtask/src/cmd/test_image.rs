@@ -201,6 +201,11 @@ fn again(args: &Args, version: SystemdVersion, failed: &[&str]) -> String {
     if args.stock {
         words.push("--stock".into());
     }
+    if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
+        && args.engine != Choice::Auto
+    {
+        words.push(format!("--engine {}", engine.get_name()));
+    }
     for (flag, tree) in [("--tree", &args.tree), ("--stock-tree", &args.stock_tree)] {
         if let Some(tree) = tree {
             words.push(format!("{flag} {}", exec::quote(&tree.to_string_lossy())));

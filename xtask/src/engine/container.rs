@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! One container: started with exactly the flags that a check names, removed by its guard.
 
-use std::cell::Cell;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,19 +13,27 @@ use crate::fault::Fault;
 
 /// How a container is started: `docker run -d OPTIONS… IMAGE COMMAND…`.
 ///
-/// The only thing added to `options` is a label that names the run; it gives the container nothing.
+/// The only thing added to `options` is a label that names the run, unless it is to be kept; it gives
+/// the container nothing.
 #[derive(Debug, Clone, Default)]
 pub struct Start {
     pub options: Vec<String>,
     pub image: String,
     /// Empty: the image's own.
     pub command: Vec<String>,
+    /// Leave the container in the engine when its guard is dropped, and out of later sweeps.
+    pub keep: bool,
 }
 
 impl Start {
     /// `docker run -d IMAGE` and nothing else.
     pub fn plain(image: &str) -> Start {
         Start { image: image.to_owned(), ..Start::default() }
+    }
+
+    pub fn keep(mut self, keep: bool) -> Start {
+        self.keep = keep;
+        self
     }
 
     pub fn options(mut self, options: &[&str]) -> Start {
@@ -65,14 +72,14 @@ pub struct Container<'e> {
     /// When `docker run` was called and when it returned.
     pub called: Instant,
     pub returned: Instant,
-    keep: Cell<bool>,
+    keep: bool,
 }
 
 impl Engine {
     /// Starts a container.
     pub fn start(&self, start: &Start) -> Result<Container<'_>> {
         let mut arguments = start.arguments();
-        if let Some(me) = owner::Owner::me() {
+        if let Some(me) = owner::Owner::me().filter(|_| !start.keep) {
             arguments.insert(2, format!("--label={}={me}", owner::LABEL));
         }
         let called = Instant::now();
@@ -90,7 +97,7 @@ impl Engine {
             .into());
         }
         let returned = Instant::now();
-        let container = Container { engine: self, id, called, returned, keep: Cell::new(false) };
+        let container = Container { engine: self, id, called, returned, keep: start.keep };
         // An id with a failed status: created, but its process could not be started.
         if answer.status.success() {
             Ok(container)
@@ -105,11 +112,6 @@ impl Container<'_> {
     /// The first twelve digits, as engines show them.
     pub fn short(&self) -> &str {
         &self.id[..12]
-    }
-
-    /// Leaves the container in the engine.
-    pub fn keep(&self) {
-        self.keep.set(true);
     }
 
     /// Runs a program in the container; any exit status is an answer. 125 to 127 may be the
@@ -215,7 +217,7 @@ impl Container<'_> {
 
 impl Drop for Container<'_> {
     fn drop(&mut self) {
-        if self.keep.get() {
+        if self.keep {
             return;
         }
         let call = self.call(&["rm", "--force", "--volumes", &self.id]).uninterruptible();

@@ -93,7 +93,7 @@ impl Engine {
             .deadline(Duration::from_secs(300))
             .input(move |out| source.write_archive(out).map_err(std::io::Error::other))
             .text()
-            .map_err(no_space)?;
+            .map_err(|e| self.no_space(e))?;
         if !self.has(image)? {
             return Err(Fault::new(format!("the engine took {reference} but does not list it"))
                 .hint(format!("see {} image ls", self.prompt()))
@@ -102,6 +102,19 @@ impl Engine {
         self.forget_older(image)?;
         step.done(&format!("{} MB of its own", image.top().size.div_ceil(1 << 20)));
         Ok(reference)
+    }
+
+    /// Says what to do about a full disk, where that is what the engine complains about.
+    fn no_space(&self, error: anyhow::Error) -> anyhow::Error {
+        if !error.to_string().contains("no space left") {
+            return error;
+        }
+        let hint = if self.facts.private {
+            "free some space, or pass --cache-dir DIR on a larger disk".to_owned()
+        } else {
+            format!("{} system df shows what the engine keeps", self.prompt())
+        };
+        Fault::new(format!("{error}")).hint(hint).into()
     }
 
     /// Engines with a classic store name an image by its configuration's digest, those with
@@ -133,13 +146,4 @@ fn address(program: &str, host: Option<&str>) -> Call {
         Some(host) => call.env("DOCKER_HOST", host),
         None => call,
     }
-}
-
-fn no_space(error: anyhow::Error) -> anyhow::Error {
-    if error.to_string().contains("no space left") {
-        return Fault::new(format!("{error}"))
-            .hint("docker system df shows what the engine keeps; free some space and try again")
-            .into();
-    }
-    error
 }
