@@ -4,6 +4,7 @@
 pub mod doctor;
 pub mod sources;
 pub mod test;
+pub mod test_image;
 
 use anyhow::Result;
 
@@ -33,5 +34,6 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
+        Command::TestImage(args) => test_image::run(&context, args),
     }
 }
