@@ -1,0 +1,595 @@
+// SPDX-License-Identifier: MIT
+//! The matrix of patches and versions: one patch after the other, all versions in parallel.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use anyhow::{Context as _, Result};
+use git2::{Oid, Repository};
+
+use super::carry::{self, Base, Carried};
+use super::content::Content;
+use super::outcome::{Cell, FileReport, Outcome};
+use super::tree::{Blobs, State, Unreadable};
+use crate::patch::{self, Change, FileDiff, PatchText};
+use crate::series::{Patch, Series};
+use crate::version::SystemdVersion;
+
+/// A version and its tree, which is in the repository.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Target {
+    pub version: SystemdVersion,
+    pub tree: Oid,
+}
+
+/// A version after all patches.
+#[derive(Debug)]
+pub struct VersionRun {
+    pub version: SystemdVersion,
+    pub state: State,
+    /// One per patch of the series.
+    pub cells: Vec<Cell>,
+    /// One per patch: how the files changed, where the patch was applied.
+    pub solved: Vec<Option<Solved>>,
+}
+
+impl VersionRun {
+    /// True if every patch has an answer that needs nobody.
+    pub fn is_settled(&self) -> bool {
+        self.cells.iter().all(|c| c.outcome.is_settled())
+    }
+}
+
+/// A patch that was applied to a version.
+#[derive(Debug, Clone)]
+pub struct Solved {
+    /// The commit message to use for a variant made from this.
+    pub message: Vec<u8>,
+    pub files: Vec<SolvedFile>,
+}
+
+/// A file before and after the patch.
+#[derive(Debug, Clone)]
+pub struct SolvedFile {
+    pub path: String,
+    pub mode: i32,
+    /// `None` for a file that the patch adds.
+    pub before: Option<Arc<Content>>,
+    pub after: Arc<Content>,
+}
+
+impl Solved {
+    /// The patch as a text made on this version.
+    pub fn text(&self) -> Result<PatchText, git2::Error> {
+        const CONTEXT_LINES: u32 = 3;
+        let diff = |f: &SolvedFile| {
+            let before = f.before.as_ref().map(|b| b.bytes.as_slice());
+            patch::diff(&f.path, before, f.mode, &f.after.bytes, CONTEXT_LINES)
+        };
+        let files = self.files.iter().map(diff).collect::<Result<_, _>>()?;
+        Ok(PatchText { message: self.message.clone(), files })
+    }
+}
+
+/// A text to carry, with what is known of the version that it was made on.
+struct Origin {
+    version: SystemdVersion,
+    tree: Option<Oid>,
+    text: PatchText,
+    /// One per file of the text.
+    bases: Vec<Option<Base>>,
+}
+
+/// What a text gives on a version.
+struct Attempt {
+    outcome: Outcome,
+    reason: Option<String>,
+    cross_checked: bool,
+    reports: Vec<FileReport>,
+    files: Vec<SolvedFile>,
+}
+
+/// Reads one repository with several threads.
+pub struct Engine {
+    repos: Vec<Repository>,
+    blobs: Blobs,
+}
+
+impl Engine {
+    /// Opens the repository once per thread; git2's handles cannot be shared.
+    pub fn open(repository: &Path) -> Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let repos = (0..threads)
+            .map(|_| Repository::open(repository))
+            .collect::<Result<Vec<_>, _>>()
+            .with_context(|| format!("cannot open {}", repository.display()))?;
+        Ok(Engine { repos, blobs: Blobs::default() })
+    }
+
+    /// Carries the series to the `wanted` versions out of `targets`. Other targets are used only
+    /// as versions that a variant was made on.
+    ///
+    /// # Errors
+    /// libgit2 failed, or the run was interrupted. Objects that are missing are no error: see
+    /// [`Outcome::Unreadable`].
+    pub fn run(
+        &mut self,
+        series: &Series,
+        targets: &[Target],
+        wanted: &[SystemdVersion],
+    ) -> Result<Vec<VersionRun>> {
+        let is_base = |v: SystemdVersion| {
+            series.patches.iter().any(|p| p.variants.iter().any(|x| x.base == v))
+        };
+        let mut runs: Vec<VersionRun> = targets
+            .iter()
+            .filter(|t| wanted.contains(&t.version) || is_base(t.version))
+            .map(|t| VersionRun {
+                version: t.version,
+                state: State::new(t.version, t.tree),
+                cells: Vec::new(),
+                solved: Vec::new(),
+            })
+            .collect();
+        runs.sort_by_key(|r| r.version);
+        for patch in &series.patches {
+            crate::exec::check_interrupt()?;
+            self.patch(patch, &mut runs)?;
+        }
+        runs.retain(|r| wanted.contains(&r.version));
+        Ok(runs)
+    }
+
+    fn patch(&mut self, patch: &Patch, runs: &mut [VersionRun]) -> Result<()> {
+        let origins = self.origins(patch, runs)?;
+        let memo = Memo::default();
+        let blobs = &self.blobs;
+        let answers = in_parallel(&mut self.repos, runs, |repo, run| {
+            if !patch.needed.contains(run.version) {
+                return Ok(None);
+            }
+            choose(repo, blobs, &memo, patch, &origins, &run.state).map(Some)
+        });
+        for (run, answer) in runs.iter_mut().zip(answers) {
+            let without = missing(&run.cells);
+            let (cell, solved) = match answer? {
+                None => (not_needed(patch), None),
+                Some((origin, attempt, rivals)) => {
+                    let message = origin.map(|o| o.text.message.clone()).unwrap_or_default();
+                    record(patch, origin.map(|o| o.version), attempt, message, without, rivals)
+                }
+            };
+            if let Some(solved) = &solved {
+                apply_to(&mut run.state, solved);
+            }
+            run.cells.push(cell);
+            run.solved.push(solved);
+        }
+        self.by_way_of_neighbours(patch, runs)
+    }
+
+    /// Small steps conflict less: what was solved on a version is carried to its neighbours, until
+    /// nothing is gained any more.
+    fn by_way_of_neighbours(&mut self, patch: &Patch, runs: &mut [VersionRun]) -> Result<()> {
+        let Some(repo) = self.repos.first() else { return Ok(()) };
+        let open = |r: &VersionRun| {
+            r.cells
+                .last()
+                .is_some_and(|c| matches!(c.outcome, Outcome::Conflict | Outcome::NeedsReview))
+        };
+        let solved = |r: &VersionRun| r.solved.last().is_some_and(Option::is_some);
+        loop {
+            let mut progress = false;
+            for at in 0..runs.len() {
+                if !open(&runs[at]) {
+                    continue;
+                }
+                let below = (0..at).rev().find(|&i| solved(&runs[i]));
+                let above = (at + 1..runs.len()).find(|&i| solved(&runs[i]));
+                for near in [below, above].into_iter().flatten() {
+                    let neighbour = &runs[near];
+                    let Some(Some(done)) = neighbour.solved.last() else { continue };
+                    let origin = origin_of(neighbour, done)?;
+                    let mut attempt =
+                        attempt(repo, &self.blobs, &Memo::default(), 0, &origin, &runs[at].state)?;
+                    if !attempt.outcome.is_applied() {
+                        continue;
+                    }
+                    attempt.outcome = Outcome::Merged;
+                    let way = format!("carried by way of {}", neighbour.version);
+                    attempt.reason =
+                        Some(attempt.reason.map_or(way.clone(), |r| format!("{way}; {r}")));
+                    let from = neighbour.cells.last().and_then(|c| c.from);
+                    let message = done.message.clone();
+                    let run = &mut runs[at];
+                    run.cells.pop();
+                    run.solved.pop();
+                    let without = missing(&run.cells);
+                    let (cell, solved) = record(patch, from, attempt, message, without, Vec::new());
+                    if let Some(solved) = &solved {
+                        apply_to(&mut run.state, solved);
+                    }
+                    run.cells.push(cell);
+                    run.solved.push(solved);
+                    progress = true;
+                    break;
+                }
+            }
+            if !progress {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The variants of a patch, with the files that they were made on.
+    fn origins(&self, patch: &Patch, runs: &[VersionRun]) -> Result<Vec<Origin>> {
+        let Some(repo) = self.repos.first() else { return Ok(Vec::new()) };
+        let mut origins = Vec::new();
+        for variant in &patch.variants {
+            let state = runs.iter().find(|r| r.version == variant.base).map(|r| &r.state);
+            let base = |file: &FileDiff| self.base(repo, state, file);
+            origins.push(Origin {
+                version: variant.base,
+                tree: state.map(|s| s.tree),
+                bases: variant.text.files.iter().map(base).collect::<Result<_, _>>()?,
+                text: variant.text.clone(),
+            });
+        }
+        Ok(origins)
+    }
+
+    /// The file that a diff was made on: as the patches before leave it on the base version, else
+    /// the blob that the `index` line names, if the repository has it.
+    fn base(
+        &self,
+        repo: &Repository,
+        state: Option<&State>,
+        file: &FileDiff,
+    ) -> Result<Option<Base>, git2::Error> {
+        if matches!(file.change, Change::Create { .. }) {
+            return Ok(None);
+        }
+        let from_version = state.and_then(|s| s.file(repo, &self.blobs, &file.path).ok()?);
+        let from_index = || {
+            let oid = Oid::from_str(&file.index.as_ref()?.0).ok()?;
+            self.blobs.get(repo, oid).ok()
+        };
+        for before in from_version.map(|f| f.1).into_iter().chain(from_index()) {
+            if let Ok(applied) = carry::on_base(file, &before) {
+                let after = Arc::new(Content::new(applied.bytes)?);
+                return Ok(Some(Base { before, after }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// Results by (origin, file of its text, blob it is carried to): most versions share blobs.
+type Memo = Mutex<HashMap<(usize, usize, Oid), Arc<Carried>>>;
+
+type Choice<'a> = (Option<&'a Origin>, Attempt, Vec<SystemdVersion>);
+
+/// Tries the variants and takes the best answer; among equals the one listed first: the variant
+/// made on this version, the one assigned to it, then the nearest.
+fn choose<'a>(
+    repo: &Repository,
+    blobs: &Blobs,
+    memo: &Memo,
+    patch: &Patch,
+    origins: &'a [Origin],
+    state: &State,
+) -> Result<Choice<'a>> {
+    let version = state.version;
+    let assigned = patch.variant_for(version).map(|v| v.base);
+    let mut order: Vec<usize> = (0..origins.len()).collect();
+    order.sort_by_key(|&i| {
+        let base = origins[i].version;
+        (base != version, Some(base) != assigned, distance(base, version))
+    });
+    let mut attempts: Vec<(usize, Attempt)> = Vec::new();
+    for index in order {
+        attempts.push((index, attempt(repo, blobs, memo, index, &origins[index], state)?));
+    }
+    // Applying and the reverse applying are both facts about the text; the nearest variant wins.
+    let weight = |o: Outcome| match o {
+        Outcome::Clean | Outcome::Moved | Outcome::AlreadyUpstream => 0,
+        other => other as usize,
+    };
+    let Some(best) = (0..attempts.len()).min_by_key(|&i| weight(attempts[i].1.outcome)) else {
+        let attempt = Attempt {
+            outcome: Outcome::Conflict,
+            reason: Some("the patch has no variant yet".into()),
+            cross_checked: false,
+            reports: Vec::new(),
+            files: Vec::new(),
+        };
+        return Ok((None, attempt, Vec::new()));
+    };
+    let (index, best) = attempts.swap_remove(best);
+    let rivals = attempts
+        .iter()
+        .filter(|(_, a)| matches!(a.outcome, Outcome::Clean | Outcome::Moved))
+        .filter(|(_, a)| best.outcome.is_applied() && !same_files(a, &best))
+        .map(|(i, _)| origins[*i].version)
+        .collect();
+    Ok((Some(&origins[index]), best, rivals))
+}
+
+fn same_files(a: &Attempt, b: &Attempt) -> bool {
+    let ids = |x: &Attempt| -> BTreeMap<String, Oid> {
+        x.files.iter().map(|f| (f.path.clone(), f.after.oid)).collect()
+    };
+    ids(a) == ids(b)
+}
+
+/// How far two versions are apart: by major release, then by point release.
+fn distance(a: SystemdVersion, b: SystemdVersion) -> (u32, u32) {
+    (a.major.abs_diff(b.major), a.point().abs_diff(b.point()))
+}
+
+/// Carries every file of a text to a version.
+fn attempt(
+    repo: &Repository,
+    blobs: &Blobs,
+    memo: &Memo,
+    origin_index: usize,
+    origin: &Origin,
+    state: &State,
+) -> Result<Attempt> {
+    let mut reports = Vec::new();
+    let mut files = Vec::new();
+    let mut cross_checked = true;
+    for (index, diff) in origin.text.files.iter().enumerate() {
+        let base = origin.bases[index].as_ref();
+        let placed = match place(repo, blobs, origin, diff, base, state) {
+            Ok(placed) => placed,
+            Err(missing) => return Ok(unreadable(&missing)),
+        };
+        let (path, carried) = match &placed {
+            Place::There(path, _, content) => {
+                let key = (origin_index, index, content.oid);
+                let known = memo.lock().ok().and_then(|m| m.get(&key).cloned());
+                let carried = match known {
+                    Some(known) => known,
+                    None => {
+                        let fresh = Arc::new(carry::carry(diff, base, content)?);
+                        if let Ok(mut map) = memo.lock() {
+                            map.insert(key, fresh.clone());
+                        }
+                        fresh
+                    }
+                };
+                (path.clone(), carried)
+            }
+            Place::New(_) => (diff.path.clone(), Arc::new(created(diff)?)),
+            Place::Nowhere(reason) => {
+                (diff.path.clone(), Arc::new(carry::unsolved(reason.clone(), Vec::new())))
+            }
+            Place::Same(content) => (diff.path.clone(), Arc::new(already(content))),
+        };
+        cross_checked &= carried.cross_checked || !carried.outcome.is_applied();
+        let moved_to = (path != diff.path).then(|| path.clone());
+        if let (true, Some(after)) = (carried.outcome.is_applied(), &carried.after) {
+            let (mode, before) = match &placed {
+                Place::There(_, mode, content) => (*mode, Some(content.clone())),
+                Place::New(mode) => (*mode, None),
+                _ => continue,
+            };
+            files.push(SolvedFile { path, mode, before, after: after.clone() });
+        }
+        reports.push(FileReport {
+            path: diff.path.clone(),
+            outcome: match carried.outcome {
+                Outcome::Clean if moved_to.is_some() => Outcome::Moved,
+                other => other,
+            },
+            moved_to,
+            reason: carried.reason.clone(),
+            hunks: carried.hunks.clone(),
+            collisions: carried.collisions.clone(),
+        });
+    }
+    let (outcome, reason) = together(&reports);
+    if !outcome.is_applied() {
+        files.clear();
+    }
+    Ok(Attempt { outcome, reason, cross_checked, reports, files })
+}
+
+/// The answer for the patch from those for its files.
+fn together(reports: &[FileReport]) -> (Outcome, Option<String>) {
+    let named = |r: &FileReport| {
+        let path = r.path.rsplit_once('/').map_or(r.path.as_str(), |(_, name)| name);
+        r.reason.as_ref().map(|reason| format!("{path}: {reason}"))
+    };
+    let worst = reports.iter().max_by_key(|r| r.outcome);
+    let Some(worst) = worst else {
+        return (Outcome::Empty, Some("the patch changes no file".into()));
+    };
+    let done = |r: &&FileReport| matches!(r.outcome, Outcome::AlreadyUpstream | Outcome::Empty);
+    let there: Vec<&str> = reports.iter().filter(done).map(|r| r.path.as_str()).collect();
+    if worst.outcome <= Outcome::Empty && !there.is_empty() && there.len() < reports.len() {
+        let what = format!("a part of the patch is there already: {}", there.join(", "));
+        return (Outcome::NeedsReview, Some(what));
+    }
+    let evidence = reports.iter().find(|r| r.outcome == Outcome::AlreadyUpstream);
+    match (worst.outcome, evidence) {
+        (Outcome::Empty, Some(upstream)) => (Outcome::AlreadyUpstream, named(upstream)),
+        (outcome, _) => {
+            let moved = || Some(format!("{} is {} here", worst.path, worst.moved_to.as_ref()?));
+            (outcome, named(worst).or_else(moved))
+        }
+    }
+}
+
+enum Place {
+    /// Path, mode and content of the file to change.
+    There(String, i32, Arc<Content>),
+    /// The patch adds the file, with this mode.
+    New(i32),
+    /// The patch adds the file, and it is there with the very same content.
+    Same(Arc<Content>),
+    Nowhere(String),
+}
+
+fn place(
+    repo: &Repository,
+    blobs: &Blobs,
+    origin: &Origin,
+    diff: &FileDiff,
+    base: Option<&Base>,
+    state: &State,
+) -> Result<Place, Unreadable> {
+    let here = state.file(repo, blobs, &diff.path)?;
+    Ok(match (diff.change, here) {
+        (Change::Create { mode }, None) => Place::New(mode),
+        (Change::Create { .. }, Some((_, content))) if content.bytes == diff.created() => {
+            Place::Same(content)
+        }
+        (Change::Create { .. }, Some(_)) => {
+            Place::Nowhere("the patch adds this file, and it exists with other content".into())
+        }
+        (Change::Modify { .. }, Some((mode, content))) => {
+            Place::There(diff.path.clone(), mode, content)
+        }
+        (Change::Modify { .. }, None) => {
+            let moved = base.zip(origin.tree).and_then(|(base, tree)| {
+                state.find_moved(repo, blobs, tree, &diff.path, &base.before)
+            });
+            match moved {
+                Some(path) => match state.file(repo, blobs, &path)? {
+                    Some((mode, content)) => Place::There(path, mode, content),
+                    None => Place::Nowhere("the file does not exist".into()),
+                },
+                None => Place::Nowhere("the file does not exist".into()),
+            }
+        }
+    })
+}
+
+fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
+    Ok(Carried {
+        outcome: Outcome::Clean,
+        after: Some(Arc::new(Content::new(diff.created())?)),
+        reason: None,
+        hunks: Vec::new(),
+        collisions: Vec::new(),
+        cross_checked: true,
+    })
+}
+
+fn already(content: &Arc<Content>) -> Carried {
+    Carried {
+        outcome: Outcome::AlreadyUpstream,
+        after: Some(content.clone()),
+        reason: Some("the file is there with the same content".into()),
+        hunks: Vec::new(),
+        collisions: Vec::new(),
+        cross_checked: false,
+    }
+}
+
+fn unreadable(missing: &Unreadable) -> Attempt {
+    Attempt {
+        outcome: Outcome::Unreadable,
+        reason: Some(format!("{} of {}: {}", missing.path, missing.version, missing.why)),
+        cross_checked: false,
+        reports: Vec::new(),
+        files: Vec::new(),
+    }
+}
+
+fn origin_of(run: &VersionRun, solved: &Solved) -> Result<Origin, git2::Error> {
+    let base =
+        |f: &SolvedFile| f.before.clone().map(|before| Base { before, after: f.after.clone() });
+    Ok(Origin {
+        version: run.version,
+        tree: Some(run.state.tree),
+        text: solved.text()?,
+        bases: solved.files.iter().map(base).collect(),
+    })
+}
+
+fn not_needed(patch: &Patch) -> Cell {
+    Cell {
+        patch: patch.id.clone(),
+        outcome: Outcome::NotNeeded,
+        from: None,
+        cross_checked: false,
+        reason: None,
+        files: Vec::new(),
+        without: Vec::new(),
+        rivals: Vec::new(),
+    }
+}
+
+fn missing(cells: &[Cell]) -> Vec<String> {
+    cells.iter().filter(|c| !c.outcome.is_settled()).map(|c| c.patch.clone()).collect()
+}
+
+fn record(
+    patch: &Patch,
+    from: Option<SystemdVersion>,
+    attempt: Attempt,
+    message: Vec<u8>,
+    without: Vec<String>,
+    rivals: Vec<SystemdVersion>,
+) -> (Cell, Option<Solved>) {
+    let Attempt { outcome, reason, cross_checked, reports, files } = attempt;
+    let solved = outcome.is_applied().then_some(Solved { message, files });
+    let cell = Cell {
+        patch: patch.id.clone(),
+        outcome,
+        from,
+        cross_checked,
+        reason,
+        files: reports,
+        without,
+        rivals,
+    };
+    (cell, solved)
+}
+
+fn apply_to(state: &mut State, solved: &Solved) {
+    for file in &solved.files {
+        state.touched.insert(file.path.clone(), (file.mode, file.after.clone()));
+    }
+}
+
+/// Runs `work` on every item, with one thread per repository handle. Results keep the order.
+fn in_parallel<T: Sync, R: Send>(
+    repos: &mut [Repository],
+    items: &[T],
+    work: impl Fn(&Repository, &T) -> Result<R> + Sync,
+) -> Vec<Result<R>> {
+    let next = AtomicUsize::new(0);
+    let mut results: Vec<(usize, Result<R>)> = Vec::with_capacity(items.len());
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = repos
+            .iter_mut()
+            .map(|repo| {
+                let (next, work) = (&next, &work);
+                scope.spawn(move || {
+                    let mut mine = Vec::new();
+                    while let Some(index) = Some(next.fetch_add(1, Ordering::Relaxed))
+                        && let Some(item) = items.get(index)
+                    {
+                        let result = crate::exec::check_interrupt().and_then(|()| work(repo, item));
+                        mine.push((index, result));
+                    }
+                    mine
+                })
+            })
+            .collect();
+        for thread in threads {
+            match thread.join() {
+                Ok(mine) => results.extend(mine),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+    });
+    results.sort_by_key(|(index, _)| *index);
+    results.into_iter().map(|(_, result)| result).collect()
+}
