@@ -19,6 +19,7 @@ pub mod cmd;
 pub mod exec;
 pub mod fault;
 pub mod flags;
+pub mod sources;
 pub mod ui;
 pub mod version;
 pub mod workspace;
