@@ -40,6 +40,7 @@ struct Said<'a> {
     name: &'a str,
     answer: Answer,
     said: &'a str,
+    complaints: &'a [String],
     versions: usize,
 }
 
@@ -54,7 +55,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     for version in &wanted {
         sources.get(*version)?;
     }
-    let mut versions = sources.available()?;
+    let mut versions = if wanted.is_empty() { sources.available()? } else { sources.known() };
     if !wanted.is_empty() {
         versions.retain(|a| wanted.contains(&a.version));
     }
@@ -65,11 +66,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             name,
             answer: l.answer,
             said: &l.said,
+            complaints: &l.complaints,
             versions: l.offers.len(),
         });
         ui.json(&Document { schema: 1, providers: providers.collect(), versions: &versions })?;
     } else {
-        ui.result(&providers_text(&answers, ui));
+        if !answers.is_empty() {
+            ui.result(&providers_text(&answers, ui));
+        }
         ui.result(&table(&versions, args.candidates || !wanted.is_empty(), ui));
     }
     Ok(if refused || versions.is_empty() { Status::No } else { Status::Yes })
@@ -91,8 +95,10 @@ fn providers_text(answers: &[(String, Listing)], ui: &Ui) -> String {
         };
         let _ = writeln!(text, "{}", ui.paint(tone, name));
         let said = format!("{state}{}", listing.said);
-        for line in wrap(&said, 76) {
-            let _ = writeln!(text, "  {line}");
+        for part in std::iter::once(&said).chain(&listing.complaints) {
+            for line in wrap(part, 76) {
+                let _ = writeln!(text, "  {line}");
+            }
         }
     }
     text

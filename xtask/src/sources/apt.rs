@@ -43,6 +43,15 @@ pub struct Suite {
     pub trusted: bool,
 }
 
+/// What fetching the lists came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Update {
+    /// There are lists now; `complaints` tell which are missing.
+    Came { complaints: Vec<String> },
+    /// Nothing came: no network, or nothing with a good signature.
+    Nothing { reason: String },
+}
+
 impl Apt {
     /// Writes the configuration under `dir`. Returns also whether the list of sources changed.
     pub fn configure(dir: &Path, archive: &Archive) -> Result<(Self, bool)> {
@@ -124,9 +133,11 @@ Dir::Etc::preferencesparts "/dev/null";
             .env("LC_ALL", "C")
     }
 
-    /// Fetches the signed lists. Suites that the mirror lacks are left out; `Err` only if nothing
-    /// came at all. Returns apt's complaints.
-    pub fn update(&self, mut progress: impl FnMut(&str)) -> Result<Vec<String>> {
+    /// Fetches the signed lists. Suites that the mirror lacks are left out.
+    ///
+    /// # Errors
+    /// Only what the user has to mend here; a mirror that is out of reach is [`Update::Nothing`].
+    pub fn update(&self, mut progress: impl FnMut(&str)) -> Result<Update> {
         let mut complaints = Vec::new();
         let mut came = false;
         let outcome =
@@ -138,18 +149,22 @@ Dir::Etc::preferencesparts "/dev/null";
                 },
             );
         exec::check_interrupt()?;
+        if let Some(fault) = self.no_space(&complaints) {
+            return Err(fault.into());
+        }
         // A suite whose signature is bad answers, too, but leaves no list.
         if came && !self.suites()?.is_empty() {
             let stamp = self.dir.join("updated");
             std::fs::write(&stamp, b"")
                 .with_context(|| format!("cannot write {}", stamp.display()))?;
-            return Ok(complaints);
+            return Ok(Update::Came { complaints });
         }
-        match outcome {
-            _ if !complaints.is_empty() => Err(Fault::new(complaints.join("; ")).into()),
-            Err(e) => Err(e),
-            Ok(()) => Err(Fault::new("apt gave no lists and no reason").into()),
-        }
+        let reason = match outcome {
+            _ if !complaints.is_empty() => complaints.join("; "),
+            Err(e) => format!("{e:#}"),
+            Ok(()) => "apt gave no lists and no reason".into(),
+        };
+        Ok(Update::Nothing { reason })
     }
 
     /// The suites whose lists are there.
@@ -188,32 +203,59 @@ Dir::Etc::preferencesparts "/dev/null";
         self.read(&["apt-cache", "madison", "systemd"])
     }
 
-    /// Downloads the upstream tarball of one source package into [`Apt::downloads`].
-    pub fn download(&self, package: &str, mut progress: impl FnMut(&str)) -> Result<()> {
+    /// Downloads the upstream tarball of one source package as `name` into [`Apt::downloads`].
+    /// It appears there whole; what an interrupted download leaves is removed with its folder.
+    pub fn download(
+        &self,
+        package: &str,
+        name: &str,
+        mut progress: impl FnMut(&str),
+    ) -> Result<()> {
+        let partial = tempfile::Builder::new()
+            .prefix(".partial-")
+            .tempdir_in(&self.dir)
+            .with_context(|| format!("cannot write in {}", self.dir.display()))?;
         let mut complaints = Vec::new();
         let log = format!("systemd_{package}.log");
         let outcome = self
             .job("apt-get", &log)
             .args(["-q", "source", "--download-only", "--tar-only"])
             .arg(format!("systemd={package}"))
-            .dir(&self.downloads())
+            .dir(partial.path())
             .deadline(DOWNLOAD_DEADLINE)
             .run(|line| {
                 complaints.extend(complaint(line));
                 progress(line);
             });
         exec::check_interrupt()?;
-        outcome.map_err(|e| match complaints.first() {
-            Some(first) if first.contains("404") => Fault::new(first.clone())
-                .hint(
-                    "the mirror lists a file that it does not hold (yet, or any more): try again \
-                 later, ask for another point release, or pass --systemd-git PATH-OR-URL",
-                )
-                .into(),
-            Some(first) => Fault::new(first.clone())
-                .hint(format!("apt's output: {}", self.dir.join("log").join(&log).display()))
-                .into(),
-            None => e,
+        if let Err(e) = outcome {
+            return Err(self.no_download(&complaints, &log).unwrap_or(e));
+        }
+        let (from, to) = (partial.path().join(name), self.downloads().join(name));
+        std::fs::rename(from, &to).with_context(|| format!("cannot write {}", to.display()))
+    }
+
+    /// Why a download failed, from apt's complaints.
+    fn no_download(&self, complaints: &[String], log: &str) -> Option<anyhow::Error> {
+        if let Some(fault) = self.no_space(complaints) {
+            return Some(fault.into());
+        }
+        let first = complaints.first()?;
+        let hint = if first.contains("404") {
+            "the mirror lists a file that it does not hold (yet, or any more): try again later, \
+             ask for another point release, or pass --systemd-git PATH-OR-URL"
+                .into()
+        } else {
+            format!("apt's output: {}", self.dir.join("log").join(log).display())
+        };
+        Some(Fault::new(first.clone()).hint(hint).into())
+    }
+
+    fn no_space(&self, complaints: &[String]) -> Option<Fault> {
+        let is_full = |c: &&String| c.contains("No space left") || c.contains("enough free space");
+        complaints.iter().find(is_full).map(|_| {
+            Fault::new(format!("no space left in {}", self.dir.display()))
+                .hint("free some, or pass --cache-dir DIR")
         })
     }
 

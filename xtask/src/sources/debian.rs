@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::apt::{Apt, Archive, Suite};
+use super::apt::{Apt, Archive, Suite, Update};
 use super::host;
 use super::model::{OLDEST_MAJOR, Origin, Tarball};
 use super::provider::{Answer, Freshness, Listing, Offer, Provider};
@@ -89,17 +89,14 @@ impl<'a> Distribution<'a> {
         if !lists.kept && !self.offline {
             let step =
                 self.ui.step(format!("read {}'s lists of source packages", archive.distribution));
-            match apt.update(|line| step.detail(line)) {
-                Ok(complaints) => {
+            match apt.update(|line| step.detail(line))? {
+                Update::Came { complaints } => {
                     lists.complaints = complaints;
                     step.done("");
                 }
-                Err(e) if crate::fault::kind_of(&e) == crate::fault::Kind::Interrupted => {
-                    return Err(e);
-                }
-                Err(e) if apt.age().is_none() => return Ok(Err(format!("{e:#}"))),
-                Err(e) => {
-                    lists.complaints.push(format!("{e:#}"));
+                Update::Nothing { reason } if apt.age().is_none() => return Ok(Err(reason)),
+                Update::Nothing { reason } => {
+                    lists.complaints.push(reason);
                     step.done("not reached, older lists are used");
                 }
             }
@@ -129,17 +126,22 @@ struct Kept {
 
 impl Kept {
     fn listing(self, age: Option<Duration>, complaints: &[String]) -> Listing {
-        let mut said = format!("{} versions from {} suites", self.offers.len(), self.suites);
+        let count = |n: usize, what: &str| format!("{n} {what}{}", if n == 1 { "" } else { "s" });
+        let mut said =
+            format!("{} from {}", count(self.offers.len(), "version"), count(self.suites, "suite"));
         if let Some(age) = age {
             said += &format!(", lists of {} min ago", age.as_secs() / 60);
         }
         for version in &self.older {
             said += &format!(", {version} is too old");
         }
-        for complaint in complaints {
-            said += &format!("; {complaint}");
+        Listing {
+            answer: Answer::Answered,
+            said,
+            complaints: complaints.to_vec(),
+            offers: self.offers,
+            kept: age.is_some(),
         }
-        Listing { answer: Answer::Answered, said, offers: self.offers, kept: age.is_some() }
     }
 }
 
@@ -216,7 +218,7 @@ impl Provider for Distribution<'_> {
                 .into());
         } else {
             let step = self.ui.step(format!("download {} ({})", package.tarball, suite.codename));
-            apt.download(&package.package, |line| step.detail(line))
+            apt.download(&package.package, &package.tarball, |line| step.detail(line))
                 .with_context(|| format!("cannot download {}", package.tarball))?;
             tarball::verify(&path, &package.sha256)?;
             step.done("signature chain and SHA-256 hold");

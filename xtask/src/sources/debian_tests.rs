@@ -149,7 +149,7 @@ fn a_package_comes_through_the_whole_chain() {
     let listing = open(false).list(Freshness::Kept).unwrap();
     assert_eq!(listing.answer, Answer::Answered, "{}", listing.said);
     assert_eq!(listing.offers[0].from, "Test test");
-    assert!(listing.said.contains("absent"), "the missing suite is told: {}", listing.said);
+    assert!(listing.complaints[0].contains("absent"), "the missing suite is told: {listing:?}");
     assert!(open(true).list(Freshness::Kept).unwrap().kept, "the second answer is the kept one");
 
     assert!(open(true).fetch(version(), &into).is_err(), "offline, and no tarball yet");

@@ -101,26 +101,26 @@ impl Provider for LocalClone {
 
     fn list(&self, _: Freshness) -> Result<Listing> {
         let Tags { good, broken } = self.tags()?;
-        let mut said = match good.len() {
-            0 => format!(
-                "no release tags; `git -C {} fetch --tags` brings them",
-                self.path.display()
-            ),
-            n => format!("{n} release tags"),
-        };
-        if self.git.is_shallow() {
-            said += ", shallow: no history";
-        }
-        if let Some(first) = broken.first() {
-            said += &format!(", {} unreadable ({first})", broken.len());
-        }
         let offers = good.into_iter().map(|(version, r)| Offer {
             version,
             from: "--systemd-git".into(),
             commit: r.commit,
             tree: Some(r.tree),
         });
-        Ok(Listing { answer: Answer::Answered, said, offers: offers.collect(), kept: false })
+        let mut listing = Listing::of(Answer::Answered, offers.collect());
+        if listing.offers.is_empty() {
+            listing.said = format!(
+                "no release tags; `git -C {} fetch --tags` brings them",
+                self.path.display()
+            );
+        }
+        if self.git.is_shallow() {
+            listing.said += ", shallow: no history";
+        }
+        if let Some(first) = broken.first() {
+            listing.complaints.push(format!("{} unreadable ({first})", broken.len()));
+        }
+        Ok(listing)
     }
 
     fn fetch(&self, version: SystemdVersion, _: &Repository) -> Result<Record> {

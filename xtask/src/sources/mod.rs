@@ -110,12 +110,7 @@ impl<'a> Sources<'a> {
         let mut clone = None;
         match options.systemd_git.as_deref() {
             Some(url) if remote::is_url(url) => {
-                let remote = remote::Remote::given(url, cache, ui);
-                let is_network = !url.starts_with("file://");
-                providers.extend(
-                    (!options.offline || !is_network)
-                        .then(|| Box::new(remote) as Box<dyn Provider + 'a>),
-                );
+                providers.push(Box::new(remote::Remote::given(url, options.offline, cache, ui)));
             }
             Some(path) => clone = Some(LocalClone::open(Path::new(path))?),
             None => {}
@@ -130,9 +125,7 @@ impl<'a> Sources<'a> {
             refused = admit_clone(&clone, &repository, &lock, cache, ui)?;
             providers.insert(0, Box::new(clone));
         }
-        if !options.offline {
-            providers.push(Box::new(remote::Remote::upstream(cache, ui)));
-        }
+        providers.push(Box::new(remote::Remote::upstream(options.offline, cache, ui)));
         providers.push(Box::new(debian::Distribution::new(cache.apt(), options.offline, ui)));
         let listings = RefCell::default();
         Ok(Sources { cache: cache.clone(), lock, ui, repository, providers, listings, refused })
@@ -150,6 +143,14 @@ impl<'a> Sources<'a> {
 
     /// Every version that can be had or is there, oldest first. Asks all providers.
     pub fn available(&self) -> Result<Vec<Available>> {
+        for i in 0..self.providers.len() {
+            self.listing(i, Freshness::Kept)?;
+        }
+        Ok(self.known())
+    }
+
+    /// The versions that are there, and those that a provider named in this run. Asks nobody.
+    pub fn known(&self) -> Vec<Available> {
         let mut all: BTreeMap<SystemdVersion, Available> = BTreeMap::new();
         for (version, record) in self.repository.present() {
             all.insert(
@@ -166,8 +167,8 @@ impl<'a> Sources<'a> {
                 },
             );
         }
-        for i in 0..self.providers.len() {
-            for offer in self.listing(i, Freshness::Kept)?.offers {
+        for listing in self.listings.borrow().values() {
+            for offer in listing.offers.clone() {
                 all.entry(offer.version)
                     .and_modify(|a| a.also.push(offer.from.clone()))
                     .or_insert_with(|| Available {
@@ -186,7 +187,7 @@ impl<'a> Sources<'a> {
             available.locked = self.lock.get(*version).is_some();
             available.refused = self.refused.get(version).cloned();
         }
-        Ok(all.into_values().collect())
+        all.into_values().collect()
     }
 
     /// Which providers were asked in this run, and what each said.

@@ -36,6 +36,8 @@ pub struct Listing {
     pub answer: Answer,
     /// One phrase for the reader.
     pub said: String,
+    /// What went wrong on the way to this answer.
+    pub complaints: Vec<String>,
     pub offers: Vec<Offer>,
     /// True if this is an answer kept from an earlier run.
     pub kept: bool,
@@ -43,7 +45,15 @@ pub struct Listing {
 
 impl Listing {
     pub fn none(answer: Answer, said: impl Into<String>) -> Self {
-        Listing { answer, said: said.into(), offers: Vec::new(), kept: false }
+        Listing { said: said.into(), ..Listing::of(answer, Vec::new()) }
+    }
+
+    pub fn of(answer: Answer, offers: Vec<Offer>) -> Self {
+        let said = match offers.len() {
+            1 => "1 release tag".into(),
+            n => format!("{n} release tags"),
+        };
+        Listing { answer, said, complaints: Vec::new(), offers, kept: false }
     }
 
     pub fn offer(&self, version: SystemdVersion) -> Option<&Offer> {

@@ -41,6 +41,8 @@ pub struct Remote<'a> {
     short: &'static str,
     urls: Vec<String>,
     keep_silence: Duration,
+    /// The user wants no network to be asked.
+    offline: bool,
     /// Transcripts and kept answers.
     dir: PathBuf,
     ui: &'a Ui,
@@ -68,24 +70,26 @@ pub fn is_url(text: &str) -> bool {
 
 impl<'a> Remote<'a> {
     /// The server that the user named.
-    pub fn given(url: &str, cache: &Cache, ui: &'a Ui) -> Self {
+    pub fn given(url: &str, offline: bool, cache: &Cache, ui: &'a Ui) -> Self {
         Remote {
             name: format!("--systemd-git {url}"),
             short: "--systemd-git",
             urls: vec![url.to_owned()],
             keep_silence: Duration::ZERO,
+            offline: offline && !url.starts_with("file://"),
             dir: cache.root().join("remotes"),
             ui,
         }
     }
 
     /// Upstream's own servers.
-    pub fn upstream(cache: &Cache, ui: &'a Ui) -> Self {
+    pub fn upstream(offline: bool, cache: &Cache, ui: &'a Ui) -> Self {
         Remote {
             name: "upstream git".into(),
             short: "upstream",
             urls: UPSTREAM.map(str::to_owned).into(),
             keep_silence: KEEP_SILENCE,
+            offline,
             dir: cache.root().join("remotes"),
             ui,
         }
@@ -147,6 +151,9 @@ impl Provider for Remote<'_> {
     }
 
     fn list(&self, freshness: Freshness) -> Result<Listing> {
+        if self.offline {
+            return Ok(Listing::none(Answer::NotAsked, "offline"));
+        }
         let kept: Option<Vec<Kept>> = match freshness {
             Freshness::Kept => self.urls.iter().map(|url| self.kept(url)).collect(),
             Freshness::Now => None,
@@ -179,9 +186,9 @@ impl Provider for Remote<'_> {
             commit: Some(commit),
             tree: None,
         });
-        let offers: Vec<Offer> = offers.collect();
-        let said = format!("{} release tags", offers.len());
-        Ok(Listing { answer: Answer::Answered, said, offers, kept: is_kept })
+        let complaints = silence.iter().map(|s| (*s).to_owned()).collect();
+        let listing = Listing::of(Answer::Answered, offers.collect());
+        Ok(Listing { complaints, kept: is_kept, ..listing })
     }
 
     fn fetch(&self, version: SystemdVersion, into: &Repository) -> Result<Record> {
@@ -275,7 +282,7 @@ mod tests {
         let cache = Cache::locate(Some(dir.path())).unwrap();
         let ui = Ui::new(true);
         let url = format!("file://{}/nothing.git", dir.path().display());
-        let remote = Remote::given(&url, &cache, &ui);
+        let remote = Remote::given(&url, true, &cache, &ui);
         let listing = remote.list(Freshness::Kept).unwrap();
         assert_eq!(listing.answer, Answer::Unreachable);
         assert!(!listing.said.is_empty());

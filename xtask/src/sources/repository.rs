@@ -129,13 +129,23 @@ fn create(path: &Path) -> Result<()> {
     if path.join("HEAD").is_file() && path.join("objects").is_dir() {
         return Ok(());
     }
+    let failed = |e: &dyn std::fmt::Display| {
+        Fault::new(format!("cannot create {}: {e}", path.display())).hint("pass --cache-dir DIR")
+    };
+    let parent = path.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(parent).map_err(|e| failed(&e))?;
+    // Made beside its place and moved there whole: two runs may be here at once.
+    let whole = tempfile::Builder::new()
+        .prefix(".plainboot-")
+        .tempdir_in(parent)
+        .map_err(|e| failed(&e))?;
     let mut options = git2::RepositoryInitOptions::new();
-    options.bare(true).mkpath(true).external_template(false).initial_head("plainboot");
-    git2::Repository::init_opts(path, &options).map_err(|e| {
-        Fault::new(format!("cannot create {}: {}", path.display(), e.message()))
-            .hint("pass --cache-dir DIR")
-    })?;
-    Ok(())
+    options.bare(true).external_template(false).initial_head("plainboot");
+    git2::Repository::init_opts(whole.path(), &options).map_err(|e| failed(&e.message()))?;
+    match std::fs::rename(whole.path(), path) {
+        Err(e) if !path.join("HEAD").is_file() => Err(failed(&e).into()),
+        _ => Ok(()),
+    }
 }
 
 impl Repository {

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::provider::Freshness;
+use super::provider::{Answer, Freshness};
 use super::{OLDEST_MAJOR, Sources};
 use crate::fault::Fault;
 use crate::version::SystemdVersion;
@@ -64,6 +64,12 @@ impl Sources<'_> {
         if !near.is_empty() {
             let names: Vec<String> = near.iter().map(ToString::to_string).collect();
             hint = format!("did you mean {}?\n", names.join(", "));
+        }
+        for (name, listing) in self.answers() {
+            let silence = (listing.answer != Answer::Answered).then_some(&listing.said);
+            for reason in silence.into_iter().chain(&listing.complaints) {
+                hint += &format!("{name}: {reason}\n");
+            }
         }
         hint += "cargo xtask sources lists what can be had; other versions come with\n\
                  --systemd-git PATH-OR-URL (a clone of systemd with its tags)";

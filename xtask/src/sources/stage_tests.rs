@@ -222,7 +222,7 @@ fn a_damaged_clone_serves_what_it_has() {
         sources.available().unwrap().iter().map(|a| a.version).collect();
     assert_eq!(names, [v("256"), v("257")]);
     let (_, listing) = &sources.answers()[0];
-    assert!(listing.said.contains("1 unreadable (v255"), "{}", listing.said);
+    assert!(listing.complaints[0].contains("1 unreadable (v255"), "{listing:?}");
 
     let source = sources.get(v("256")).unwrap();
     let report = write_tree(sources.git(), &source.tree, &case.path("256")).unwrap();
