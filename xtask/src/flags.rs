@@ -31,6 +31,10 @@ pub struct Global {
     #[arg(long, global = true, value_name = "PATH-OR-URL", env = "PLAINBOOT_SYSTEMD_GIT")]
     pub systemd_git: Option<String>,
 
+    /// Ask no network: use what the cache and --systemd-git hold
+    #[arg(long, global = true, env = "PLAINBOOT_OFFLINE")]
+    pub offline: bool,
+
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     pub json: bool,

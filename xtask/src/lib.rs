@@ -22,6 +22,7 @@ pub mod flags;
 pub mod patch;
 pub mod rebase;
 pub mod series;
+pub mod sources;
 pub mod ui;
 pub mod version;
 pub mod workspace;

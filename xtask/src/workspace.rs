@@ -105,6 +105,18 @@ impl Cache {
     /// Takes the lock `name`, so that two runs do not work on the same folder at once. Fails at
     /// once if another process holds it; the kernel releases it when the holder ends, however it ends.
     pub fn lock(&self, name: &str) -> Result<CacheLock> {
+        self.try_lock(name)?.ok_or_else(|| {
+            let path = self.root.join("locks").join(name);
+            Fault::new(format!("another plainboot run is using {}", path.display()))
+                .hint(
+                    "wait for it to end, or give this run a cache of its own with --cache-dir DIR",
+                )
+                .into()
+        })
+    }
+
+    /// Like [`Cache::lock`], but `None` while another process holds the lock.
+    pub fn try_lock(&self, name: &str) -> Result<Option<CacheLock>> {
         let dir = self.root.join("locks");
         std::fs::create_dir_all(&dir).map_err(|e| {
             Fault::new(format!("cannot create {}: {e}", dir.display())).hint("pass --cache-dir DIR")
@@ -112,13 +124,8 @@ impl Cache {
         let path = dir.join(name);
         let file = std::fs::File::options().create(true).truncate(false).write(true).open(&path)?;
         match file.try_lock() {
-            Ok(()) => Ok(CacheLock { _file: file }),
-            Err(std::fs::TryLockError::WouldBlock) => Err(Fault::new(format!(
-                "another plainboot run is using {}",
-                path.display()
-            ))
-            .hint("wait for it to end, or give this run a cache of its own with --cache-dir DIR")
-            .into()),
+            Ok(()) => Ok(Some(CacheLock { _file: file })),
+            Err(std::fs::TryLockError::WouldBlock) => Ok(None),
             Err(std::fs::TryLockError::Error(e)) => Err(e.into()),
         }
     }
