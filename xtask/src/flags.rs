@@ -50,5 +50,7 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Doctor(cmd::doctor::Args),
+    Test(cmd::test::Args),
     Sources(cmd::sources::Args),
 }

@@ -15,6 +15,7 @@
 //! - Whatever is started (process, container, mount) belongs to a guard that ends it.
 
 pub mod atomic;
+pub mod build;
 pub mod cmd;
 pub mod exec;
 pub mod fault;
@@ -23,6 +24,12 @@ pub mod patch;
 pub mod rebase;
 pub mod series;
 pub mod sources;
+pub mod host;
+pub mod profile;
+pub mod render;
+pub mod report;
+pub mod requirements;
+pub mod skip;
 pub mod ui;
 pub mod version;
 pub mod workspace;

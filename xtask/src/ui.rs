@@ -19,6 +19,8 @@ pub struct Ui {
     /// stderr is a terminal, so a step may redraw its line.
     live: bool,
     colour: bool,
+    /// Results go to stderr too; see [`Ui::aside`].
+    aside: bool,
     steps: Mutex<Vec<StepRecord>>,
 }
 
@@ -44,7 +46,13 @@ impl Ui {
         let live = std::io::stderr().is_terminal();
         let no_colour = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty())
             || std::env::var_os("TERM").is_some_and(|t| t == "dumb");
-        Ui { quiet, live, colour: live && !no_colour, steps: Mutex::new(Vec::new()) }
+        Ui { quiet, live, colour: live && !no_colour, aside: false, steps: Mutex::new(Vec::new()) }
+    }
+
+    /// The same terminal for a command that runs inside another one: what would be its result on
+    /// stdout goes to stderr, so that the outer command's result stands alone.
+    pub fn aside(&self) -> Ui {
+        Ui { aside: true, ..Ui::new(self.quiet) }
     }
 
     /// Starts a step: something that can take longer than a second. The step ends when the
@@ -95,6 +103,9 @@ impl Ui {
 
     /// The result of a command, on stdout, ended by a newline. A reader that went away is no error.
     pub fn result(&self, text: &str) {
+        if self.aside {
+            return self.line(text.trim_end_matches('\n'));
+        }
         let mut out = std::io::stdout().lock();
         let _ = out.write_all(text.as_bytes());
         if !text.ends_with('\n') {

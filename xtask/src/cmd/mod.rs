@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
+pub mod doctor;
 pub mod sources;
+pub mod test;
 
 use anyhow::Result;
 
@@ -28,6 +30,8 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         global: &flags.global,
     };
     match &flags.command {
+        Command::Doctor(args) => doctor::run(&context, args),
+        Command::Test(args) => test::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
     }
 }

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+//! From a source tree to an installed systemd: meson and ninja in one kept build folder per version.
+//!
+//! A version has one source folder and one build folder, whatever is applied to it: going from stock
+//! to patched, or from one edit of a patch to the next, rewrites only the files that differ, and
+//! ninja compiles only what depends on them. Each tree that was built is installed into a folder of
+//! its own, named by what went into it; asking for it again costs nothing.
+
+mod options;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
+
+use crate::exec::{self, Job};
+use crate::fault::Fault;
+use crate::ui::{Step, Ui};
+use crate::version::SystemdVersion;
+use crate::workspace::Cache;
+
+/// Longest time that one build may take; a cold one takes about two minutes on two cores.
+const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
+const SETUP_DEADLINE: Duration = Duration::from_secs(10 * 60);
+/// How many installed trees of a version are kept; the oldest go first.
+const KEPT_INSTALLS: usize = 8;
+
+/// What to build.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub version: SystemdVersion,
+    /// The git tree of the sources, hexadecimal: it names the content, patches included.
+    pub tree: &'a str,
+    /// What it is for the reader: `stock`, `patched`, `without 0005-manager`.
+    pub flavour: &'a str,
+}
+
+/// An installed tree, ready to become a layer of an image.
+#[derive(Debug, Clone)]
+pub struct Built {
+    /// The folder that `DESTDIR` pointed to.
+    pub install: PathBuf,
+    /// Changes whenever anything that went into the build changes: sources, options, toolchain.
+    pub fingerprint: String,
+    /// False if the installed tree was there already.
+    pub fresh: bool,
+}
+
+/// Builds and installs one tree. `materialise` writes the sources into the given folder, touching
+/// only files that differ from what is there.
+pub fn build(
+    cache: &Cache,
+    ui: &Ui,
+    request: &Request<'_>,
+    materialise: impl FnOnce(&Path) -> Result<()>,
+) -> Result<Built> {
+    let home = cache.build().join(request.version.to_string());
+    let toolchain = toolchain()?;
+    let _lock = cache.lock(&format!("build-{}", request.version))?;
+
+    // The options follow from the tree and this program, so both are in the name.
+    let version = request.version.to_string();
+    let fingerprint = digest(&[request.tree, &version, &toolchain, include_str!("options.rs")]);
+    let install = home.join("install").join(&fingerprint);
+    if install.is_dir() {
+        touch(&install);
+        return Ok(Built { install, fingerprint, fresh: false });
+    }
+
+    let work = Workplace {
+        version: request.version,
+        sources: home.join("src"),
+        objects: home.join("obj"),
+        logs: home.join("log"),
+        ccache: cache.root().join("ccache"),
+        toolchain,
+    };
+    let step = ui.step(format!("build systemd {} ({})", request.version, request.flavour));
+    step.detail("writing the sources");
+    materialise(&work.sources)?;
+    work.setup(&step)?;
+    work.compile(&step)?;
+    step.detail("installing");
+    work.install_into(&install)?;
+    prune(&home.join("install"));
+    step.done("");
+    Ok(Built { install, fingerprint, fresh: true })
+}
+
+/// The folders of one version, and what works on them.
+struct Workplace {
+    version: SystemdVersion,
+    sources: PathBuf,
+    objects: PathBuf,
+    logs: PathBuf,
+    ccache: PathBuf,
+    toolchain: String,
+}
+
+impl Workplace {
+    /// Configures the build folder, or leaves it alone if it was configured the same way.
+    fn setup(&self, step: &Step<'_>) -> Result<()> {
+        let declared = self.sources.join("meson_options.txt");
+        let text = fs::read_to_string(&declared)
+            .with_context(|| format!("no systemd sources: cannot read {}", declared.display()))?;
+        let arguments = options::arguments(&text, self.version);
+        let stamp = self.objects.join("plainboot.stamp");
+        let wanted = format!("{}\n{}", self.toolchain, arguments.join("\n"));
+        if self.objects.join("build.ninja").is_file()
+            && fs::read_to_string(&stamp).is_ok_and(|old| old == wanted)
+        {
+            return Ok(());
+        }
+        step.detail("meson setup");
+        if self.objects.exists() {
+            fs::remove_dir_all(&self.objects)
+                .with_context(|| format!("cannot remove {}", self.objects.display()))?;
+        }
+        let compiler = if exec::have("ccache") { "ccache gcc" } else { "gcc" };
+        self.job("meson", "setup.log")
+            .arg("setup")
+            .args(["-Doptimization=2", "-Ddebug=false", "--wrap-mode=nodownload"])
+            .args(&arguments)
+            .args([&self.objects, &self.sources])
+            .env("CC", compiler)
+            .deadline(SETUP_DEADLINE)
+            .run(|_| ())?;
+        crate::atomic::write(&stamp, wanted.as_bytes())?;
+        Ok(())
+    }
+
+    /// Builds what will be installed, and none of the several hundred tests.
+    fn compile(&self, step: &Step<'_>) -> Result<()> {
+        self.job("ninja", "ninja.log")
+            .arg("-C")
+            .arg(&self.objects)
+            .args(installed_targets(&self.objects)?)
+            .deadline(BUILD_DEADLINE)
+            // Ninja's own count, `[12/746] Compiling …`, is what the reader wants to see.
+            .run(|line| {
+                if let Some((count, _)) = line.strip_prefix('[').and_then(|l| l.split_once("] ")) {
+                    step.detail(count);
+                }
+            })
+    }
+
+    /// Installs into a temporary folder that gets its name when it is complete.
+    fn install_into(&self, install: &Path) -> Result<()> {
+        let parent = install.parent().context("no parent folder")?;
+        fs::create_dir_all(parent)?;
+        let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
+        let root = partial.path().join("root");
+        self.job("meson", "install.log")
+            .args(["install", "--no-rebuild", "--quiet", "--strip", "-C"])
+            .arg(&self.objects)
+            .env("DESTDIR", &root)
+            .deadline(SETUP_DEADLINE)
+            .run(|_| ())?;
+        fs::rename(&root, install).with_context(|| format!("cannot create {}", install.display()))
+    }
+
+    fn job(&self, program: &str, log: &str) -> Job {
+        Job::new(program, &self.logs.join(log))
+            .env("CCACHE_DIR", &self.ccache)
+            .env("CCACHE_MAXSIZE", "2G")
+            .env("CCACHE_NOHASHDIR", "1")
+    }
+}
+
+/// The files that `meson install` would install, as ninja targets.
+fn installed_targets(objects: &Path) -> Result<Vec<String>> {
+    #[derive(serde::Deserialize)]
+    struct Target {
+        installed: bool,
+        filename: Vec<PathBuf>,
+    }
+    // Meson leaves what `meson introspect --targets` prints in the build folder.
+    let file = objects.join("meson-info/intro-targets.json");
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let targets: Vec<Target> = serde_json::from_str(&text)
+        .with_context(|| format!("cannot understand {}", file.display()))?;
+    let names: Vec<String> = targets
+        .iter()
+        .filter(|t| t.installed)
+        .flat_map(|t| &t.filename)
+        .filter_map(|f| f.strip_prefix(objects).ok())
+        .map(|f| f.to_string_lossy().into_owned())
+        .collect();
+    if names.is_empty() {
+        return Err(Fault::new(format!("{} names nothing to install", file.display()))
+            .hint(format!("remove {} and try again", objects.display()))
+            .into());
+    }
+    Ok(names)
+}
+
+/// Removes the trees that were used longest ago.
+fn prune(installs: &Path) {
+    let Ok(entries) = fs::read_dir(installs) else { return };
+    let mut dated: Vec<_> = entries
+        .flatten()
+        .filter_map(|e| Some((e.metadata().ok()?.modified().ok()?, e.path())))
+        .collect();
+    dated.sort();
+    let surplus = dated.len().saturating_sub(KEPT_INSTALLS);
+    for (_, path) in dated.iter().take(surplus) {
+        tracing::debug!(path = %path.display(), "prune");
+        let _ = fs::remove_dir_all(path);
+    }
+}
+
+/// Marks a folder as used now.
+fn touch(dir: &Path) {
+    if let Ok(file) = fs::File::open(dir) {
+        let _ = file.set_modified(std::time::SystemTime::now());
+    }
+}
+
+/// What compiles and what is linked against: the compiler and the distribution's release.
+fn toolchain() -> Result<String> {
+    let sh = xshell::Shell::new()?;
+    for program in ["meson", "ninja", "gcc"] {
+        if !exec::have(program) {
+            return Err(Fault::cannot_try(format!(
+                "`{program}` is not installed, systemd cannot be built"
+            ))
+            .hint("cargo xtask doctor names the packages and the line that installs them")
+            .into());
+        }
+    }
+    let gcc = exec::read(xshell::cmd!(sh, "gcc -dumpfullversion -dumpmachine"))?;
+    let meson = exec::read(xshell::cmd!(sh, "meson --version"))?;
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let field = |key: &str| {
+        release
+            .lines()
+            .find_map(|l| l.strip_prefix(key)?.strip_prefix('='))
+            .unwrap_or("")
+            .trim_matches('"')
+            .to_owned()
+    };
+    Ok(format!(
+        "gcc {} meson {meson} {} {}",
+        gcc.replace('\n', " "),
+        field("ID"),
+        field("VERSION_ID")
+    ))
+}
+
+fn digest(parts: &[&str]) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update((part.len() as u64).to_le_bytes());
+        hash.update(part.as_bytes());
+    }
+    hash.finalize().iter().take(10).map(|b| format!("{b:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_installs_go_first() {
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..KEPT_INSTALLS + 2 {
+            let path = dir.path().join(format!("{n:02}"));
+            fs::create_dir(&path).unwrap();
+            let time = std::time::UNIX_EPOCH + Duration::from_secs(1_000_000 + n as u64);
+            fs::File::open(&path).unwrap().set_modified(time).unwrap();
+        }
+        touch(&dir.path().join("00"));
+        prune(dir.path());
+        let mut left: Vec<_> = fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left.len(), KEPT_INSTALLS);
+        assert_eq!(left[0], "00");
+        assert_eq!(left[1], "03");
+    }
+
+    #[test]
+    fn the_digest_keeps_its_parts_apart() {
+        assert_ne!(digest(&["ab", "c"]), digest(&["a", "bc"]));
+        assert_eq!(digest(&["ab"]).len(), 20);
+    }
+
+    #[test]
+    fn only_what_is_installed_is_built() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("meson-info")).unwrap();
+        let path = |n: &str| dir.path().join(n);
+        let json = serde_json::json!([
+            { "installed": true, "filename": [path("systemd"), path("units/x.service")] },
+            { "installed": false, "filename": [path("test-log")] },
+        ]);
+        fs::write(path("meson-info/intro-targets.json"), json.to_string()).unwrap();
+        assert_eq!(installed_targets(dir.path()).unwrap(), ["systemd", "units/x.service"]);
+    }
+}

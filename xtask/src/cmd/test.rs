@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask test`
+
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use clap::Parser;
+use serde::Serialize;
+
+use super::Context;
+use crate::exec::{self, Job};
+use crate::fault::{Fault, Kind, Status, hint_of, kind_of};
+use crate::flags::Flags;
+use crate::report::tally::{Tally, cargo_summary};
+use crate::requirements::{self, Need};
+use crate::skip::{self, Skip};
+use crate::ui::Ui;
+
+/// Run everything that says whether the project is in order: lints, tests, then the real path
+///
+/// Installs what is missing where it may (root, apt). Ends with a table of minutes per stage and
+/// the counts. A test that could not be tried is counted as skipped, with the reason, and makes
+/// the exit code 77 unless something failed.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Lints and tests alone: no systemd is fetched, built or booted
+    #[arg(long)]
+    quick: bool,
+}
+
+/// A command of this tool, run as its user would, and judged by its status.
+struct Suite {
+    /// The words after `cargo xtask`.
+    words: &'static [&'static str],
+    /// A suite that has moved on to a systemd which nobody has looked at yet: its "no" is shown and
+    /// counted as skipped, and does not turn the run red.
+    early_warning: bool,
+}
+
+/// The real path. Each suite is parsed and dispatched inside this process, so that an interrupt
+/// reaches the guards of what it started.
+const REAL_PATH: &[Suite] = &[];
+
+/// One stage of the run.
+#[derive(Debug, Serialize)]
+struct Stage {
+    title: String,
+    seconds: f64,
+    #[serde(flatten)]
+    tally: Tally,
+}
+
+#[derive(Debug, Serialize)]
+struct Record<'a> {
+    schema: u32,
+    stages: &'a [Stage],
+    total: Tally,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let _lock = context.cache.lock("test")?;
+    let start = Instant::now();
+    let mut stages = vec![timed("set-up", || set_up(context, args.quick))?];
+    let cargo = |title, words| timed(title, || lint(context, title, words));
+    stages.push(cargo("rustfmt", &["fmt", "--all", "--check"][..])?);
+    stages.push(cargo(
+        "clippy",
+        &["clippy", "--workspace", "--all-targets", "--color=never", "--", "-D", "warnings"],
+    )?);
+    stages.push(timed("tests", || cargo_test(context))?);
+    if !args.quick {
+        for suite in REAL_PATH {
+            stages.push(timed(suite.words.join(" "), || run_suite(context, suite))?);
+        }
+    }
+    let total = stages.iter().fold(Tally::default(), |sum, stage| sum.and(&stage.tally));
+    let status = total.status();
+    if context.global.json {
+        context.ui.json(&Record { schema: 1, stages: &stages, total })?;
+    } else {
+        context.ui.result(&table(&stages, &total, start.elapsed()));
+    }
+    Ok(status)
+}
+
+fn timed(title: impl Into<String>, work: impl FnOnce() -> Result<Tally>) -> Result<Stage> {
+    let title = title.into();
+    let start = Instant::now();
+    let tally = work()?;
+    Ok(Stage { title, seconds: start.elapsed().as_secs_f64(), tally })
+}
+
+/// Installs what the run needs. Where that is not possible the run goes on: what cannot be tried
+/// is then skipped one by one, with its own reason.
+fn set_up(context: &Context<'_>, quick: bool) -> Result<Tally> {
+    let needs: Vec<Need> = if quick {
+        vec![Need::Nix, Need::Tests]
+    } else {
+        let all = requirements::COMMANDS.iter().find(|(name, _)| *name == "test");
+        all.map(|(_, needs)| needs.to_vec()).unwrap_or_default()
+    };
+    match requirements::ensure(&needs, context.ui, &context.cache) {
+        Ok(()) => {}
+        Err(error) if kind_of(&error) == Kind::CannotTry => {
+            let hint = hint_of(&error).unwrap_or_default();
+            context.ui.warn(&format!("{error}; to have everything tested: {hint}"));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(Tally::default())
+}
+
+fn cargo_job(context: &Context<'_>, log: &str, words: &[&str]) -> Job {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    Job::new(&cargo, &transcript(context, log))
+        .args(words)
+        .dir(context.checkout.root())
+        .deadline(Duration::from_secs(3600))
+}
+
+fn transcript(context: &Context<'_>, name: &str) -> PathBuf {
+    context.cache.runs().join("test").join(name)
+}
+
+/// A stage that is one yes or no: an exit code of cargo.
+fn lint(context: &Context<'_>, title: &str, words: &[&str]) -> Result<Tally> {
+    let step = context.ui.step(title);
+    match cargo_job(context, &format!("{title}.log"), words).run(|line| step.detail(line)) {
+        Ok(()) => {
+            step.done("");
+            Ok(Tally::passed(1))
+        }
+        Err(error) => refused(context.ui, title, error),
+    }
+}
+
+/// Shows a failed child and counts it; an interrupt or a program that is not there ends the run.
+fn refused(ui: &Ui, title: &str, error: anyhow::Error) -> Result<Tally> {
+    if kind_of(&error) != Kind::Fault {
+        return Err(error);
+    }
+    ui.error(&error);
+    Ok(Tally::failed(title))
+}
+
+fn cargo_test(context: &Context<'_>) -> Result<Tally> {
+    let step = context.ui.step("tests");
+    let log = transcript(context, "tests.log");
+    let skips = transcript(context, "skips.jsonl");
+    match std::fs::remove_file(&skips) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            return Err(Fault::new(format!("cannot remove {}: {e}", skips.display())).into());
+        }
+        _ => {}
+    }
+    let outcome = cargo_job(
+        context,
+        "tests.log",
+        &["test", "--workspace", "--no-fail-fast", "--color=never"],
+    )
+    .env(skip::LOG, &skips)
+    .run(|line| step.detail(line));
+    exec::check_interrupt()?;
+    let text = std::fs::read_to_string(&log)
+        .map_err(|e| Fault::new(format!("cannot read {}: {e}", log.display())))?;
+    let mut tally = cargo_summary(&text, skip::read(&skips)?)?;
+    match outcome {
+        // Zero tests with exit code 0 is what a filter or an empty workspace gives: no proof.
+        Ok(()) if tally.passed == 0 => tally = tally.and(&Tally::failed("cargo test ran no test")),
+        Ok(()) => step.done(&tally.line()),
+        Err(error) => {
+            drop(step);
+            // A binary that was killed, or did not compile, prints no summary.
+            let counted = refused(context.ui, "cargo test", error)?;
+            if tally.failed == 0 {
+                tally = tally.and(&counted);
+            }
+        }
+    }
+    Ok(tally)
+}
+
+fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
+    let title = suite.words.join(" ");
+    context.ui.note(&format!("cargo xtask {title}"));
+    let words = ["cargo xtask"].iter().chain(suite.words);
+    let mut flags = Flags::try_parse_from(words)
+        .map_err(|e| Fault::new(format!("`cargo xtask {title}`: {e}")))?;
+    flags.global.cache_dir = Some(context.cache.root().to_owned());
+    flags.global.systemd_git.clone_from(&context.global.systemd_git);
+    flags.global.quiet = context.global.quiet;
+    flags.global.verbose = context.global.verbose;
+    // One document on stdout: under --json the suites' own tables go to stderr.
+    let aside = context.ui.aside();
+    let ui = if context.global.json { &aside } else { context.ui };
+    let (status, reason) = match super::dispatch(&flags, ui) {
+        Ok(status) => (status, "the command says it cannot be tried here".to_owned()),
+        Err(error) => {
+            ui.error(&error);
+            (kind_of(&error).into(), format!("{error:#}"))
+        }
+    };
+    let skipped =
+        |reason: String, allowed| Tally::skipped(Skip { test: title.clone(), reason }, allowed);
+    match status {
+        Status::Yes => Ok(Tally::passed(1)),
+        Status::No if suite.early_warning => {
+            Ok(skipped("early warning: the answer is no".to_owned(), true))
+        }
+        Status::No | Status::Fault => Ok(Tally::failed(title)),
+        Status::NotTried => Ok(skipped(reason, suite.early_warning)),
+        Status::Interrupted => Err(Fault::interrupted().into()),
+    }
+}
+
+/// Minutes per stage, what failed, the skips, and the counts alone on the last line.
+fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
+    let width = stages.iter().map(|s| s.title.len()).max().unwrap_or(0).max("stage".len());
+    let mut text = format!("{:width$}  minutes  passed  failed  skipped\n", "stage");
+    let mut row = |title: &str, seconds: f64, tally: &Tally| {
+        text += &format!(
+            "{title:width$}  {:7.2}  {:6}  {:6}  {:7}\n",
+            seconds / 60.0,
+            tally.passed,
+            tally.failed,
+            tally.skips.len()
+        );
+    };
+    for stage in stages {
+        row(&stage.title, stage.seconds, &stage.tally);
+    }
+    row("all", elapsed.as_secs_f64(), total);
+    for name in &total.failures {
+        text += &format!("\nfailed: {name}");
+    }
+    for skipped in &total.skips {
+        text += &format!("\nskipped: {}: {}", skipped.skip.test, skipped.skip.reason);
+    }
+    if !(total.skips.is_empty() && total.failures.is_empty()) {
+        text.push('\n');
+    }
+    text + "\n" + &total.line() + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_suite_of_the_real_path_is_a_command_line() {
+        for suite in REAL_PATH {
+            let words = ["cargo xtask"].iter().chain(suite.words);
+            assert!(Flags::try_parse_from(words).is_ok(), "{:?}", suite.words);
+        }
+    }
+
+    #[test]
+    fn the_counts_stand_alone_on_the_last_line() {
+        let skip = Skip { test: "nix::x".into(), reason: "no nix".into() };
+        let stages = [
+            Stage { title: "clippy".into(), seconds: 61.2, tally: Tally::passed(1) },
+            Stage {
+                title: "tests".into(),
+                seconds: 3.0,
+                tally: Tally::passed(40).and(&Tally::skipped(skip, false)),
+            },
+        ];
+        let total = stages.iter().fold(Tally::default(), |sum, s| sum.and(&s.tally));
+        insta::assert_snapshot!(table(&stages, &total, Duration::from_secs(90)), @r#"
+        stage   minutes  passed  failed  skipped
+        clippy     1.02       1       0        0
+        tests      0.05      40       0        1
+        all        1.50      41       0        1
+
+        skipped: nix::x: no nix
+
+        41 passed, 0 failed, 1 skipped
+        "#);
+    }
+}

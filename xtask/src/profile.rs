@@ -1,0 +1,370 @@
+// SPDX-License-Identifier: MIT
+//! What makes a system into a container image: `nix/profile.json`, the one file that the Nix module
+//! and the image builder both read, so that the image that is tested is the one that users get.
+//!
+//! Each entry says why it is there and names either the check that fails without it or the engine
+//! that asks for it. One that can name neither does not load.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use regex::Regex;
+use serde::{Deserialize, Serialize};
+
+use crate::fault::Fault;
+use crate::version::SystemdVersion;
+use crate::workspace::Checkout;
+
+/// The container profile.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Profile {
+    /// The layout of the file; this code reads 1.
+    pub schema: u32,
+    /// What the container runs: the image's `Cmd`.
+    pub command: Entry<Vec<String>>,
+    /// The signal that the engine's `stop` sends first.
+    pub stop_signal: Entry<String>,
+    /// Environment of PID 1. Nothing is needed today: systemd sees by `/.dockerenv`,
+    /// `/run/.containerenv` or its namespaces that it is in a container.
+    pub environment: BTreeMap<String, Entry<String>>,
+    /// The content of `/etc/machine-id`.
+    pub machine_id: Entry<String>,
+    pub default_target: Entry<String>,
+    pub masked_units: Vec<Entry<String>>,
+    /// Settings of the `[Manager]` section of `system.conf`.
+    pub manager: BTreeMap<String, Entry<String>>,
+    /// Settings of the `[Journal]` section.
+    pub journald: BTreeMap<String, Entry<String>>,
+    /// Settings of the `[Login]` section.
+    pub logind: BTreeMap<String, Entry<String>>,
+    /// Settings added to units by a drop-in.
+    pub unit_settings: Vec<Entry<UnitSetting>>,
+    /// Labels; `@systemd@` and `@patches@` in a value are filled in, see [`Profile::labels`].
+    pub labels: BTreeMap<String, Entry<String>>,
+}
+
+/// One line of a unit's drop-in.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UnitSetting {
+    pub unit: String,
+    pub section: String,
+    pub key: String,
+    pub value: String,
+}
+
+/// A value and the reason for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "RawEntry<T>", into = "RawEntry<T>")]
+#[serde(bound(serialize = "T: Clone + Serialize", deserialize = "T: Deserialize<'de>"))]
+pub struct Entry<T> {
+    pub value: T,
+    /// One sentence for the reader.
+    pub why: String,
+    pub need: Need,
+}
+
+/// What is lost without an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Need {
+    /// This check (an id such as `boot.running`) fails.
+    Check(String),
+    /// This engine, or command of an engine, asks for it.
+    Engine(String),
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawEntry<T> {
+    value: T,
+    why: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    engine: Option<String>,
+}
+
+impl<T> TryFrom<RawEntry<T>> for Entry<T> {
+    type Error = String;
+
+    fn try_from(raw: RawEntry<T>) -> Result<Self, String> {
+        let filled = |text: &String| !text.trim().is_empty();
+        if !filled(&raw.why) {
+            return Err("an entry has no `why`".to_owned());
+        }
+        let need = match (raw.check.filter(filled), raw.engine.filter(filled)) {
+            (Some(check), None) => Need::Check(check),
+            (None, Some(engine)) => Need::Engine(engine),
+            _ => {
+                return Err(format!(
+                    "the entry \"{}\" must name either the `check` that fails without it or the \
+                     `engine` that needs it",
+                    raw.why
+                ));
+            }
+        };
+        Ok(Entry { value: raw.value, why: raw.why, need })
+    }
+}
+
+impl<T> From<Entry<T>> for RawEntry<T> {
+    fn from(entry: Entry<T>) -> Self {
+        let (check, engine) = match entry.need {
+            Need::Check(id) => (Some(id), None),
+            Need::Engine(name) => (None, Some(name)),
+        };
+        RawEntry { value: entry.value, why: entry.why, check, engine }
+    }
+}
+
+/// What the labels tell of one image.
+#[derive(Debug, Clone, Copy)]
+pub struct Labelled<'a> {
+    pub systemd: SystemdVersion,
+    /// Patch ids in the order of the series; none for the stock control.
+    pub patches: &'a [&'a str],
+}
+
+/// Something that the profile puts into the image's file system.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placement {
+    /// An absolute path in the image.
+    pub path: PathBuf,
+    pub node: Node,
+}
+
+/// What lies at a [`Placement`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file, mode 0644, of root.
+    File(String),
+    /// A symbolic link to this target.
+    Link(PathBuf),
+}
+
+impl Profile {
+    /// Reads and validates `nix/profile.json` of a checkout.
+    ///
+    /// # Errors
+    /// A [`Fault`] that names the file and the line, for a file that is missing or not valid.
+    pub fn load(checkout: &Checkout) -> Result<Self> {
+        let path = checkout.nix().join("profile.json");
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Fault::new(format!("cannot read {}: {e}", path.display())))?;
+        Self::parse(&text)
+            .map_err(|e| e.context(format!("the container profile {}", path.display())))
+    }
+
+    /// Reads a profile from JSON.
+    pub fn parse(text: &str) -> Result<Self> {
+        let profile: Profile = serde_json::from_str(text).map_err(|e| Fault::new(e.to_string()))?;
+        profile.validate()?;
+        Ok(profile)
+    }
+
+    fn validate(&self) -> Result<(), Fault> {
+        let rule = |holds: bool, message: String| if holds { Ok(()) } else { Err(message) };
+        let check = || -> Result<(), String> {
+            rule(self.schema == 1, format!("schema {} is not known, only 1", self.schema))?;
+            rule(
+                self.command.value.first().is_some_and(|c| c.starts_with('/')),
+                "the command does not start with an absolute path".to_owned(),
+            )?;
+            let unit = |name: &str| {
+                !name.contains(['/', ' ', '\n'])
+                    && name.rsplit_once('.').is_some_and(|(stem, kind)| {
+                        !stem.is_empty() && kind.chars().all(|c| c.is_ascii_lowercase())
+                    })
+            };
+            let units = self.masked_units.iter().chain([&self.default_target]).map(|e| &e.value);
+            for name in units.chain(self.unit_settings.iter().map(|e| &e.value.unit)) {
+                rule(unit(name), format!("`{name}` is not a unit's name"))?;
+            }
+            let settings =
+                [&self.manager, &self.journald, &self.logind, &self.environment, &self.labels];
+            let settings = settings.into_iter().flatten().map(|(key, e)| (key, &e.value));
+            let added = self.unit_settings.iter().map(|e| (&e.value.key, &e.value.value));
+            for (key, value) in settings.chain(added) {
+                let clean = |text: &str| !text.contains(['\n', '\0']);
+                rule(
+                    !key.is_empty() && !key.contains('=') && clean(key) && clean(value),
+                    format!("`{key}` cannot be written as one line KEY=VALUE"),
+                )?;
+            }
+            for (key, entry) in &self.labels {
+                let left = entry.value.replace("@systemd@", "").replace("@patches@", "");
+                rule(!left.contains('@'), format!("label `{key}` has an unknown @placeholder@"))?;
+            }
+            for id in self.checks() {
+                rule(is_check_id(id), format!("`{id}` is not the id of a check"))?;
+            }
+            Ok(())
+        };
+        check().map_err(Fault::new)
+    }
+
+    /// The ids of the checks that the profile counts on.
+    pub fn checks(&self) -> Vec<&str> {
+        let texts = self
+            .masked_units
+            .iter()
+            .chain([&self.stop_signal, &self.machine_id, &self.default_target])
+            .chain(self.environment.values())
+            .chain(self.manager.values())
+            .chain(self.journald.values())
+            .chain(self.logind.values())
+            .chain(self.labels.values())
+            .map(|entry| &entry.need);
+        let added = self.unit_settings.iter().map(|entry| &entry.need);
+        let needs = texts.chain([&self.command.need]).chain(added);
+        let mut ids: Vec<&str> = needs
+            .filter_map(|need| match need {
+                Need::Check(id) => Some(id.as_str()),
+                Need::Engine(_) => None,
+            })
+            .collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids
+    }
+
+    /// The image's labels.
+    pub fn labels(&self, of: Labelled<'_>) -> BTreeMap<String, String> {
+        let fill = |text: &str| {
+            text.replace("@systemd@", &of.systemd.to_string())
+                .replace("@patches@", &of.patches.join(","))
+        };
+        self.labels.iter().map(|(key, entry)| (key.clone(), fill(&entry.value))).collect()
+    }
+
+    /// What the profile puts into the image's file system, in a fixed order. Files that are there
+    /// are replaced, whatever they are.
+    pub fn placements(&self) -> Vec<Placement> {
+        let units = Path::new("/etc/systemd/system");
+        let link = |path: PathBuf, target: PathBuf| Placement { path, node: Node::Link(target) };
+        let mut all = vec![
+            Placement {
+                path: PathBuf::from("/etc/machine-id"),
+                node: Node::File(self.machine_id.value.clone()),
+            },
+            link(
+                units.join("default.target"),
+                Path::new("/usr/lib/systemd/system").join(&self.default_target.value),
+            ),
+        ];
+        for unit in &self.masked_units {
+            all.push(link(units.join(&unit.value), PathBuf::from("/dev/null")));
+        }
+        // 90: after the drop-ins of a base image, which the profile must win over.
+        for (file, section, settings) in [
+            ("system.conf", "Manager", &self.manager),
+            ("journald.conf", "Journal", &self.journald),
+            ("logind.conf", "Login", &self.logind),
+        ] {
+            if !settings.is_empty() {
+                let lines: String =
+                    settings.iter().map(|(key, e)| format!("{key}={}\n", e.value)).collect();
+                all.push(Placement {
+                    path: format!("/etc/systemd/{file}.d/90-plainboot.conf").into(),
+                    node: Node::File(format!("[{section}]\n{lines}")),
+                });
+            }
+        }
+        let mut drop_ins: BTreeMap<&str, String> = BTreeMap::new();
+        for UnitSetting { unit, section, key, value } in self.unit_settings.iter().map(|e| &e.value)
+        {
+            // A section may be opened more than once in a unit's file.
+            *drop_ins.entry(unit).or_default() += &format!("[{section}]\n{key}={value}\n");
+        }
+        for (unit, text) in drop_ins {
+            let path = units.join(format!("{unit}.d/90-plainboot.conf"));
+            all.push(Placement { path, node: Node::File(text) });
+        }
+        all
+    }
+}
+
+/// `stage.what-is-checked`: lower case, digits and hyphens around one dot.
+fn is_check_id(id: &str) -> bool {
+    Regex::new(r"^[a-z0-9]+(-[a-z0-9]+)*\.[a-z0-9]+(-[a-z0-9]+)*$").is_ok_and(|r| r.is_match(id))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REAL: &str = include_str!("../../nix/profile.json");
+
+    fn refusal(text: &str) -> String {
+        format!("{:#}", Profile::parse(text).unwrap_err())
+    }
+
+    #[test]
+    fn the_profile_is_valid_and_survives_a_round_trip() {
+        let profile = Profile::parse(REAL).unwrap();
+        let again = serde_json::to_string(&profile).unwrap();
+        assert_eq!(Profile::parse(&again).unwrap(), profile);
+        assert!(profile.checks().contains(&"boot.no-failed-units"), "{:?}", profile.checks());
+    }
+
+    #[test]
+    fn an_entry_names_a_check_or_an_engine_and_not_both() {
+        let none = REAL.replacen(",\n    \"engine\": \"podman\"", "", 1);
+        let both = REAL.replacen(
+            "\"engine\": \"podman\"",
+            "\"engine\": \"podman\", \"check\": \"a.b\"",
+            1,
+        );
+        let blank = REAL.replacen("\"engine\": \"podman\"", "\"engine\": \" \"", 1);
+        for text in [none, both, blank] {
+            assert_ne!(text, REAL);
+            let refusal = refusal(&text);
+            assert!(refusal.contains("must name either the `check`"), "{refusal}");
+        }
+    }
+
+    #[test]
+    fn mistakes_are_refused_by_name() {
+        for (from, to, said) in [
+            ("\"schema\": 1", "\"schema\": 2", "schema 2"),
+            ("\"logind\"", "\"login\"", "login"),
+            ("\"why\": \"systemd's", "\"reason\": \"systemd's", "reason"),
+            ("\"tmp.mount\"", "\"../tmp\"", "`../tmp` is not a unit's name"),
+            ("\"/sbin/init\"", "\"init\"", "absolute path"),
+            ("@systemd@", "@version@", "plainboot.systemd.version"),
+            ("boot.running", "Boot Running", "`Boot Running` is not the id"),
+            ("\"yes\"", "\"yes\\nStorage=none\"", "ForwardToConsole"),
+        ] {
+            let text = REAL.replacen(from, to, 1);
+            assert_ne!(text, REAL, "{from} is not in the profile");
+            assert!(refusal(&text).contains(said), "{}", refusal(&text));
+        }
+    }
+
+    #[test]
+    fn the_files_of_the_image() {
+        let placements = Profile::parse(REAL).unwrap().placements();
+        let text: Vec<String> = placements
+            .iter()
+            .map(|p| match &p.node {
+                Node::File(content) => format!("{} {content:?}", p.path.display()),
+                Node::Link(target) => format!("{} -> {}", p.path.display(), target.display()),
+            })
+            .collect();
+        assert_eq!(
+            text,
+            [
+                "/etc/machine-id \"\"",
+                "/etc/systemd/system/default.target -> /usr/lib/systemd/system/multi-user.target",
+                "/etc/systemd/system/tmp.mount -> /dev/null",
+                "/etc/systemd/system/run-lock.mount -> /dev/null",
+                "/etc/systemd/system.conf.d/90-plainboot.conf \"[Manager]\\nShowStatus=no\\n\"",
+                "/etc/systemd/journald.conf.d/90-plainboot.conf \"[Journal]\\nForwardToConsole=yes\\n\"",
+                "/etc/systemd/system/systemd-journald.service.d/90-plainboot.conf \
+                 \"[Service]\\nOpenFile=/proc/1/fd/2:console:append,graceful\\n\"",
+            ]
+        );
+    }
+}

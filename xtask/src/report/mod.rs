@@ -1,0 +1,4 @@
+// SPDX-License-Identifier: MIT
+//! Records of runs, counted and shown.
+
+pub mod tally;

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: MIT
+//! The Nix files, parsed by rnix and evaluated by a real Nix over a small stand-in for nixpkgs.
+//!
+//! The stand-in has `overrideAttrs` as nixpkgs has it, and no more: these tests prove which patches
+//! are chosen and where they go, not that a real nixpkgs builds them.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy.toml spares test functions alone"
+)]
+
+mod support;
+
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use support::{Nix, checkout, copy_nix_files, nix_files};
+use xtask::profile::{Entry, Labelled, Profile};
+use xtask::render::overlay::{self, Verified};
+use xtask::workspace::Checkout;
+
+/// A tree with the real Nix files, a series made for the test, and the patch files it names.
+struct Tree {
+    dir: tempfile::TempDir,
+    series: Vec<Verified>,
+}
+
+impl Tree {
+    fn new() -> Tree {
+        let dir = tempfile::tempdir().unwrap();
+        copy_nix_files(dir.path());
+        let series: Vec<Verified> = [
+            ("254.26", &["0001-mount-setup/254.patch", "0005-manager/254.patch"][..]),
+            ("257", &["0001-mount-setup/254.patch", "0005-manager/257.patch"][..]),
+            ("257.2", &["0001-mount-setup/254.patch", "0005-manager/257.patch"][..]),
+            ("257.13", &["0001-mount-setup/254.patch", "0005-manager/254.patch"][..]),
+            ("258-rc1", &["0001-mount-setup/258.patch"][..]),
+            (
+                "258",
+                &[
+                    "0001-mount-setup/258.patch",
+                    "0004-exec-invoke/258.patch",
+                    "0005-manager/257.patch",
+                ][..],
+            ),
+        ]
+        .map(|(version, patches)| Verified {
+            version: version.parse().unwrap(),
+            patches: patches.iter().map(PathBuf::from).collect(),
+        })
+        .into();
+        for patch in series.iter().flat_map(|v| &v.patches) {
+            let file = dir.path().join("patches").join(patch);
+            std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+            std::fs::write(file, "").unwrap();
+        }
+        let tree = Tree { dir, series };
+        tree.change().apply().unwrap();
+        tree
+    }
+
+    fn change(&self) -> xtask::atomic::ChangeSet {
+        let segments = overlay::segments(self.series.clone()).unwrap();
+        overlay::overlay(&Checkout::at(self.dir.path()), &segments).unwrap()
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// An expression over `pkgs`, the stand-in with `version` of systemd and the given overlays.
+    fn with_pkgs(&self, version: &str, overlays: &[&str], expression: &str) -> String {
+        let root = self.path().display();
+        let overlays: Vec<String> =
+            overlays.iter().map(|o| format!("(import {root}/overlays/{o})")).collect();
+        format!(
+            r#"let
+  lib.warn = message: value: builtins.trace "evaluation warning: ${{message}}" value;
+  package = attrs: attrs // (attrs.passthru or {{ }}) // {{
+    overrideAttrs = f: package (attrs // f attrs);
+  }};
+  base = {{
+    inherit lib;
+    systemd = package {{
+      version = "{version}";
+      patches = [ /nixpkgs/0001-first.patch /nixpkgs/0002-second.patch ];
+      passthru.withLogind = true;
+    }};
+    other = "untouched";
+  }};
+  extend = self: overlays: let
+    final = builtins.foldl' (prev: o: prev // o final prev) self overlays;
+  in final // {{ extend = o: extend self (overlays ++ [ o ]); }};
+  pkgs = extend base [ {} ];
+  names = p: map toString p.patches;
+in {expression}"#,
+            overlays.join(" ")
+        )
+    }
+
+    /// What the patched package's patch list must be, in this tree.
+    fn expected(&self, version: &str) -> serde_json::Value {
+        let version = version.parse().unwrap();
+        let ours = &self.series.iter().find(|v| v.version == version).unwrap().patches;
+        let own = ["0001-first", "0002-second"].map(|n| format!("/nixpkgs/{n}.patch"));
+        let ours = ours.iter().map(|p| self.path().join("patches").join(p).display().to_string());
+        own.into_iter().chain(ours).collect::<Vec<_>>().into()
+    }
+}
+
+#[test]
+fn every_nix_file_parses() {
+    let files = nix_files(checkout());
+    assert!(files.len() >= 7, "{files:?}");
+    for file in files {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let errors = rnix::Root::parse(&text).errors().to_vec();
+        assert!(errors.is_empty(), "{}: {errors:?}", file.display());
+        assert!(text.starts_with("# SPDX-License-Identifier: MIT\n"), "{}", file.display());
+    }
+    let broken = rnix::Root::parse("{ a = ; }");
+    assert!(!broken.errors().is_empty(), "rnix takes everything");
+}
+
+#[test]
+fn a_hand_edit_of_the_generated_file_is_drift() {
+    let tree = Tree::new();
+    assert!(tree.change().drift().is_empty());
+    let file = tree.path().join("overlays").join(overlay::FILE);
+    std::fs::write(&file, "[ ]\n").unwrap();
+    assert_eq!(tree.change().drift(), [file.as_path()]);
+}
+
+#[test]
+fn each_verified_version_gets_its_patches_after_those_of_nixpkgs() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    for verified in &tree.series {
+        let version = verified.version.to_string();
+        let expression = tree.with_pkgs(&version, &["default.nix"], "names pkgs.systemd-plainboot");
+        let result = nix.eval(&expression);
+        assert!(result.ok, "{version}: {}", result.stderr);
+        let patches: serde_json::Value = serde_json::from_str(&result.stdout).unwrap();
+        assert_eq!(patches, tree.expected(&version), "{version}");
+        assert!(!result.stderr.contains("not verified"), "{version}: {}", result.stderr);
+    }
+}
+
+#[test]
+fn the_patch_files_end_in_a_real_derivation() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    let expression = tree.with_pkgs(
+        "258",
+        &["default.nix"],
+        r#"derivation {
+  name = "x"; system = "x"; builder = "x"; patches = pkgs.systemd-plainboot.plainboot.patches;
+}"#,
+    );
+    let made = nix.run("nix-instantiate", &["-E", &expression]);
+    assert!(made.ok, "{}", made.stderr);
+    std::fs::remove_file(tree.path().join("patches/0004-exec-invoke/258.patch")).unwrap();
+    let missing = nix.run("nix-instantiate", &["-E", &expression]);
+    assert!(missing.stderr.contains("0004-exec-invoke/258.patch"), "{}", missing.stderr);
+}
+
+#[test]
+fn a_version_that_was_not_verified_warns_and_takes_the_nearest_patches() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    // Newer than all of its major, between two segments, and older than all of its major.
+    for (version, like, newest) in
+        [("258.1", "258", "258"), ("257.7", "257.2", "257.13"), ("254", "254.26", "254.26")]
+    {
+        let result =
+            nix.eval(&tree.with_pkgs(version, &["default.nix"], "names pkgs.systemd-plainboot"));
+        assert!(result.ok, "{version}: {}", result.stderr);
+        let patches: serde_json::Value = serde_json::from_str(&result.stdout).unwrap();
+        assert_eq!(patches, tree.expected(like), "{version}");
+        for part in [
+            &format!("not verified on systemd {version};"),
+            &format!("newest verified {}: {newest})", newest.split('.').next().unwrap()),
+            &format!("cargo xtask rebase-patches {version}"),
+        ] {
+            assert!(result.stderr.contains(part), "{version}: no `{part}` in {}", result.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_major_without_patches_is_an_error_that_says_what_to_run() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    for (version, parts) in [
+        (
+            "259.1",
+            ["systemd 259.1 has no verified patches", "254, 257, 258", "rebase-patches 259.1"],
+        ),
+        ("255", ["systemd 255 has no verified patches", "254, 257, 258", "rebase-patches 255"]),
+        (
+            "252.39",
+            ["systemd 252.39 is too old", "oldest major with patches is 254", "newer systemd"],
+        ),
+        ("latest", ["\"latest\" is not a systemd version", "257", "257.13"]),
+    ] {
+        let expression = tree.with_pkgs(version, &["default.nix"], "names pkgs.systemd-plainboot");
+        let result = nix.eval(&expression);
+        assert!(!result.ok, "{version} was taken");
+        for part in parts {
+            assert!(result.stderr.contains(part), "{version}: no `{part}` in {}", result.stderr);
+        }
+        // Who does not ask for the patched package is not bothered.
+        let expression = tree.with_pkgs(version, &["default.nix"], "names pkgs.systemd");
+        assert!(nix.eval(&expression).ok);
+    }
+}
+
+#[test]
+fn without_a_verified_version_the_error_says_so() {
+    let Some(nix) = Nix::find() else { return };
+    let mut tree = Tree::new();
+    tree.series.clear();
+    tree.change().apply().unwrap();
+    let result = nix.eval(&tree.with_pkgs("257", &["default.nix"], "names pkgs.systemd-plainboot"));
+    assert!(!result.ok && result.stderr.contains("no systemd version is verified yet"));
+}
+
+#[test]
+fn the_overlay_adds_one_attribute_and_leaves_systemd_alone() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    let seen = nix.json(&tree.with_pkgs(
+        "258",
+        &["default.nix"],
+        r#"{
+  added = builtins.attrNames (builtins.removeAttrs pkgs (builtins.attrNames base ++ [ "extend" ]));
+  stock = names pkgs.systemd;
+  marked = pkgs.systemd ? plainboot;
+  inherit (pkgs.systemd-plainboot) withLogind version;
+  inherit (pkgs) other;
+}"#,
+    ));
+    assert_eq!(
+        seen,
+        json!({
+            "added": ["systemd-plainboot"],
+            "stock": ["/nixpkgs/0001-first.patch", "/nixpkgs/0002-second.patch"],
+            "marked": false, "withLogind": true, "version": "258", "other": "untouched",
+        })
+    );
+}
+
+#[test]
+fn replacing_systemd_patches_it_once_in_any_combination() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    for overlays in [
+        &["replace.nix"][..],
+        &["default.nix", "replace.nix"],
+        &["replace.nix", "default.nix"],
+        &["replace.nix", "replace.nix"],
+    ] {
+        let both = tree.with_pkgs(
+            "258",
+            overlays,
+            "{ systemd = names pkgs.systemd; ours = names pkgs.systemd-plainboot; }",
+        );
+        let expected = tree.expected("258");
+        assert_eq!(nix.json(&both), json!({"systemd": expected, "ours": expected}), "{overlays:?}");
+    }
+}
+
+#[test]
+fn the_flake_and_default_nix_offer_the_same() {
+    let Some(nix) = Nix::find() else { return };
+    let tree = Tree::new();
+    let root = tree.path().display();
+    let plain = nix.json(&tree.with_pkgs(
+        "258",
+        &[],
+        &format!(
+            "let d = import {root}/default.nix {{ inherit pkgs; }}; in {{
+  overlays = builtins.attrNames d.overlays; lib = builtins.attrNames d.lib;
+  patches = names d.systemd-plainboot; }}"
+        ),
+    ));
+    assert_eq!(plain["patches"], tree.expected("258"));
+    let flake = nix.run(
+        "nix",
+        &[
+            "--extra-experimental-features",
+            "nix-command flakes",
+            "eval",
+            "--offline",
+            "--json",
+            "--impure",
+            "--expr",
+            &format!(
+                "let f = builtins.getFlake \"path:{root}\"; in {{
+  overlays = builtins.attrNames f.overlays; lib = builtins.attrNames f.lib; }}"
+            ),
+        ],
+    );
+    assert!(flake.ok, "{}", flake.stderr);
+    let flake: serde_json::Value = serde_json::from_str(&flake.stdout).unwrap();
+    assert_eq!(flake["overlays"], plain["overlays"]);
+    assert_eq!(flake["lib"], plain["lib"]);
+}
+
+#[test]
+fn nix_and_rust_see_the_same_profile() {
+    let Some(nix) = Nix::find() else { return };
+    let file = checkout().join("nix/profile.nix");
+    let seen = nix.json(&format!(
+        r#"let p = import {}; in p // {{
+  labels = p.labels {{ systemd = "257.13"; patches = [ "0001-mount-setup" "0002-cgroup" ]; }}; }}"#,
+        file.display()
+    ));
+    let profile = Profile::load(&Checkout::at(checkout())).unwrap();
+    let values = |entries: &std::collections::BTreeMap<String, Entry<String>>| {
+        entries.iter().map(|(key, e)| (key.clone(), json!(e.value))).collect::<serde_json::Value>()
+    };
+    assert_eq!(
+        seen,
+        json!({
+            "schema": profile.schema,
+            "command": profile.command.value,
+            "stopSignal": profile.stop_signal.value,
+            "environment": values(&profile.environment),
+            "machineId": profile.machine_id.value,
+            "defaultTarget": profile.default_target.value,
+            "maskedUnits": profile.masked_units.iter().map(|e| &e.value).collect::<Vec<_>>(),
+            "manager": values(&profile.manager),
+            "journald": values(&profile.journald),
+            "logind": values(&profile.logind),
+            "unitSettings": profile.unit_settings.iter().map(|e| &e.value).collect::<Vec<_>>(),
+            "labels": profile.labels(Labelled {
+                systemd: "257.13".parse().unwrap(),
+                patches: &["0001-mount-setup", "0002-cgroup"],
+            }),
+        })
+    );
+}
