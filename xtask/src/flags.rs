@@ -53,4 +53,5 @@ pub enum Command {
     Doctor(cmd::doctor::Args),
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),
+    RebasePatches(cmd::rebase_patches::Args),
 }

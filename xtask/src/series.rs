@@ -164,7 +164,9 @@ fn patch(
     let folder = dir.join(&entry.id);
     let mut listed = BTreeSet::new();
     let mut variants: Vec<Variant> = Vec::new();
-    let unlisted = unlisted(&folder, &entry.variant);
+    let mut unlisted = unlisted(&folder, &entry.variant);
+    // A pending change may remove such a file.
+    unlisted.retain(|v| read(&folder.join(format!("{}.patch", v.base))).is_ok());
     for VariantEntry { base, versions } in entry.variant.into_iter().chain(unlisted) {
         if !listed.insert(base) {
             return Err(bad(format!("{} has two variants {base}", entry.id)));

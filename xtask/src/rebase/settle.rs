@@ -56,7 +56,7 @@ pub fn settle(
         });
         let apart: Vec<SystemdVersion> =
             apart.map(|r| r.version).chain(strangers.iter().copied()).collect();
-        settle_patch(patch, &solved, kept, &apart)
+        settle_patch(patch, &solved, kept, &apart, strangers)
     };
     series.patches.iter().enumerate().map(patch).collect()
 }
@@ -66,16 +66,19 @@ fn settle_patch(
     solved: &[(SystemdVersion, &Solved)],
     kept: &[SystemdVersion],
     apart: &[SystemdVersion],
+    strangers: &[SystemdVersion],
 ) -> Result<Settled> {
     let mut table = Table::new(solved);
     let mut texts: Vec<(SystemdVersion, PatchText)> = Vec::new();
     let mut candidates: Vec<Candidate> = Vec::new();
+    // A text whose own version is unsolved is somebody's work in progress.
+    let unsolved = |base| strangers.contains(&base);
     let holds_kept = |v: &Variant, k: &SystemdVersion| v.ranges.iter().any(|r| r.contains(*k));
     for variant in &patch.variants {
         candidates.push(Candidate {
             covers: table.covered(&variant.text),
             exists: true,
-            forced: kept.iter().any(|k| holds_kept(variant, k)),
+            forced: unsolved(variant.base) || kept.iter().any(|k| holds_kept(variant, k)),
         });
         texts.push((variant.base, variant.text.clone()));
     }
@@ -106,7 +109,7 @@ fn settle_patch(
     let mut added = Vec::new();
     for &index in &cover.chosen {
         let ranges = ranges(index);
-        if ranges.is_empty() {
+        if ranges.is_empty() && !unsolved(texts[index].0) {
             continue;
         }
         let (base, text) = texts[index].clone();
