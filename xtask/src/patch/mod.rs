@@ -155,5 +155,10 @@ impl PatchText {
 
 /// The lines of a text, each with its line end.
 pub fn split_lines(bytes: &[u8]) -> impl Iterator<Item = &[u8]> {
-    bytes.split_inclusive(|&b| b == b'\n')
+    let mut start = 0;
+    let unended = memchr::memrchr(b'\n', bytes).map_or(0, |i| i + 1) < bytes.len();
+    memchr::memchr_iter(b'\n', bytes)
+        .map(|i| i + 1)
+        .chain(unended.then_some(bytes.len()))
+        .map(move |end| &bytes[std::mem::replace(&mut start, end)..end])
 }

@@ -151,21 +151,19 @@ pub fn first_line(hunk: &Hunk) -> usize {
 /// All sites at which the old side matches.
 fn candidates(hunk: &Hunk, file: &Content) -> Vec<usize> {
     let count = hunk.old_side().count();
-    let Some(last) = file.len().checked_sub(count) else { return Vec::new() };
-    let matches = |site: &usize| {
-        hunk.old_side().enumerate().all(|(i, line)| file.line(site + i) == Some(line))
-    };
-    // As git: a hunk that starts with line 1 belongs there, one without lines below its last
-    // change belongs to the end. A hunk without old lines fits everywhere, so only an empty file.
-    let from_start = hunk.old_start <= 1;
-    let to_end = hunk.ends_the_file();
+    // A hunk without old lines fits everywhere, so only an empty file is clear enough.
     if count == 0 {
         return if file.is_empty() { vec![0] } else { Vec::new() };
     }
-    (0..=last)
-        .filter(|&s| (!from_start || s == 0) && (!to_end || s == last))
-        .filter(matches)
-        .collect()
+    let Some(last) = file.len().checked_sub(count) else { return Vec::new() };
+    let old: Vec<u8> = hunk.old_side().flatten().copied().collect();
+    // As git: a hunk that starts with line 1 belongs there, one without lines below its last
+    // change belongs to the end.
+    let from_start = hunk.old_start <= 1;
+    let to_end = hunk.ends_the_file();
+    let mut sites = file.find(&old);
+    sites.retain(|&s| (!from_start || s == 0) && (!to_end || s == last));
+    sites
 }
 
 /// The blocks that the changes of a hunk lie in if its first line is line `line`.

@@ -55,8 +55,14 @@ impl Blocks {
     pub fn scan(bytes: &[u8]) -> Blocks {
         let mut scanner = Scanner::default();
         let mut count = 0;
-        for (index, line) in bytes.split_inclusive(|&b| b == b'\n').enumerate() {
-            scanner.line(index, line);
+        for (index, line) in crate::patch::split_lines(bytes).enumerate() {
+            // Most lines are indented statements: nothing starts, nothing ends.
+            let plain = matches!(line.first(), Some(b' ' | b'\t' | b'\n'))
+                && scanner.is_idle()
+                && memchr::memchr2(b'/', b'#', line).is_none();
+            if !plain {
+                scanner.line(index, line);
+            }
             count = index + 1;
         }
         scanner.close(count.saturating_sub(1));
@@ -85,6 +91,10 @@ struct Scanner {
 }
 
 impl Scanner {
+    fn is_idle(&self) -> bool {
+        !self.in_comment && !self.continued && self.pending.is_none()
+    }
+
     fn line(&mut self, index: usize, line: &[u8]) {
         let directive = self.continued || (!self.in_comment && line.trim_ascii().starts_with(b"#"));
         if directive {

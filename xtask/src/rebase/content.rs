@@ -24,7 +24,7 @@ impl Content {
     }
 
     pub fn with_oid(oid: Oid, bytes: Vec<u8>) -> Self {
-        let ends = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').map(|(i, _)| i + 1);
+        let ends = memchr::memchr_iter(b'\n', &bytes).map(|i| i + 1);
         let mut starts: Vec<usize> = std::iter::once(0).chain(ends).collect();
         if starts.last() != Some(&bytes.len()) {
             starts.push(bytes.len());
@@ -51,6 +51,15 @@ impl Content {
     pub fn lines(&self, from: usize, to: usize) -> &[u8] {
         let offset = |i: usize| self.starts[i.min(self.len())];
         &self.bytes[offset(from)..offset(to.max(from))]
+    }
+
+    /// The lines (from 0) at which `text`, made of whole lines, is found.
+    pub fn find(&self, text: &[u8]) -> Vec<usize> {
+        let ends_open = !text.ends_with(b"\n");
+        memchr::memmem::find_iter(&self.bytes, text)
+            .filter(|at| !ends_open || at + text.len() == self.bytes.len())
+            .filter_map(|at| self.starts.binary_search(&at).ok())
+            .collect()
     }
 
     /// The functions and other top-level blocks, found at the first call.

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! The matrix of patches and versions: one patch after the other, all versions in parallel.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -61,17 +62,27 @@ pub struct SolvedFile {
 }
 
 impl Solved {
-    /// The patch as a text made on this version.
-    pub fn text(&self) -> Result<PatchText, git2::Error> {
+    /// The patch as a text made on this version. `known` remembers the diffs of files: many
+    /// versions have the same.
+    pub fn text(&self, known: &mut Diffs) -> Result<PatchText, git2::Error> {
         const CONTEXT_LINES: u32 = 3;
-        let diff = |f: &SolvedFile| {
+        let mut diff = |f: &SolvedFile| {
+            let key = (f.path.clone(), f.before.as_ref().map(|b| b.oid), f.after.oid);
+            if let Some(known) = known.get(&key) {
+                return Ok(known.clone());
+            }
             let before = f.before.as_ref().map(|b| b.bytes.as_slice());
-            patch::diff(&f.path, before, f.mode, &f.after.bytes, CONTEXT_LINES)
+            let diff = patch::diff(&f.path, before, f.mode, &f.after.bytes, CONTEXT_LINES)?;
+            known.insert(key, diff.clone());
+            Ok(diff)
         };
-        let files = self.files.iter().map(diff).collect::<Result<_, _>>()?;
+        let files = self.files.iter().map(&mut diff).collect::<Result<_, git2::Error>>()?;
         Ok(PatchText { message: self.message.clone(), files })
     }
 }
+
+/// Diffs by path and blobs.
+pub type Diffs = HashMap<(String, Option<Oid>, Oid), FileDiff>;
 
 /// A text to carry, with what is known of the version that it was made on.
 struct Origin {
@@ -89,6 +100,19 @@ struct Attempt {
     cross_checked: bool,
     reports: Vec<FileReport>,
     files: Vec<SolvedFile>,
+}
+
+impl Attempt {
+    /// The text was not carried here directly but from a version that it had been carried to.
+    fn by_way_of(mut self, version: SystemdVersion) -> Self {
+        let way = format!("carried by way of {version}");
+        self.reason = Some(match self.reason {
+            Some(reason) => format!("{way}; {reason}"),
+            None => way,
+        });
+        self.outcome = Outcome::Merged;
+        self
+    }
 }
 
 /// Reads one repository with several threads.
@@ -175,46 +199,37 @@ impl Engine {
     fn by_way_of_neighbours(&mut self, patch: &Patch, runs: &mut [VersionRun]) -> Result<()> {
         let Some(repo) = self.repos.first() else { return Ok(()) };
         let open = |r: &VersionRun| {
-            r.cells
-                .last()
-                .is_some_and(|c| matches!(c.outcome, Outcome::Conflict | Outcome::NeedsReview))
+            let outcome = r.cells.last().map(|c| c.outcome);
+            matches!(outcome, Some(Outcome::Conflict | Outcome::NeedsReview))
         };
         let solved = |r: &VersionRun| r.solved.last().is_some_and(Option::is_some);
+        let (memo, mut diffs) = (Memo::default(), Diffs::new());
+        let mut origins: HashMap<usize, Origin> = HashMap::new();
+        let mut tried: HashSet<(usize, usize)> = HashSet::new();
         loop {
             let mut progress = false;
             for at in 0..runs.len() {
-                if !open(&runs[at]) {
-                    continue;
-                }
                 let below = (0..at).rev().find(|&i| solved(&runs[i]));
                 let above = (at + 1..runs.len()).find(|&i| solved(&runs[i]));
                 for near in [below, above].into_iter().flatten() {
-                    let neighbour = &runs[near];
-                    let Some(Some(done)) = neighbour.solved.last() else { continue };
-                    let origin = origin_of(neighbour, done)?;
-                    let mut attempt =
-                        attempt(repo, &self.blobs, &Memo::default(), 0, &origin, &runs[at].state)?;
-                    if !attempt.outcome.is_applied() {
+                    if !open(&runs[at]) || !tried.insert((near, at)) {
                         continue;
                     }
-                    attempt.outcome = Outcome::Merged;
-                    let way = format!("carried by way of {}", neighbour.version);
-                    attempt.reason =
-                        Some(attempt.reason.map_or(way.clone(), |r| format!("{way}; {r}")));
-                    let from = neighbour.cells.last().and_then(|c| c.from);
-                    let message = done.message.clone();
-                    let run = &mut runs[at];
-                    run.cells.pop();
-                    run.solved.pop();
-                    let without = missing(&run.cells);
-                    let (cell, solved) = record(patch, from, attempt, message, without, Vec::new());
-                    if let Some(solved) = &solved {
-                        apply_to(&mut run.state, solved);
+                    let neighbour = &runs[near];
+                    let Some(Some(done)) = neighbour.solved.last() else { continue };
+                    let origin = match origins.entry(near) {
+                        Entry::Occupied(known) => known.into_mut(),
+                        Entry::Vacant(new) => new.insert(origin_of(neighbour, done, &mut diffs)?),
+                    };
+                    let state = &runs[at].state;
+                    let attempt = attempt(repo, &self.blobs, &memo, near, origin, state)?;
+                    if attempt.outcome.is_applied() {
+                        let from = neighbour.cells.last().and_then(|c| c.from);
+                        let message = done.message.clone();
+                        let attempt = attempt.by_way_of(neighbour.version);
+                        replace_last(patch, &mut runs[at], from, attempt, message);
+                        progress = true;
                     }
-                    run.cells.push(cell);
-                    run.solved.push(solved);
-                    progress = true;
-                    break;
                 }
             }
             if !progress {
@@ -501,13 +516,13 @@ fn unreadable(missing: &Unreadable) -> Attempt {
     }
 }
 
-fn origin_of(run: &VersionRun, solved: &Solved) -> Result<Origin, git2::Error> {
+fn origin_of(run: &VersionRun, solved: &Solved, diffs: &mut Diffs) -> Result<Origin, git2::Error> {
     let base =
         |f: &SolvedFile| f.before.clone().map(|before| Base { before, after: f.after.clone() });
     Ok(Origin {
         version: run.version,
         tree: Some(run.state.tree),
-        text: solved.text()?,
+        text: solved.text(diffs)?,
         bases: solved.files.iter().map(base).collect(),
     })
 }
@@ -550,6 +565,25 @@ fn record(
         rivals,
     };
     (cell, solved)
+}
+
+/// Takes a better answer for the patch that was tried last.
+fn replace_last(
+    patch: &Patch,
+    run: &mut VersionRun,
+    from: Option<SystemdVersion>,
+    attempt: Attempt,
+    message: Vec<u8>,
+) {
+    run.cells.pop();
+    run.solved.pop();
+    let without = missing(&run.cells);
+    let (cell, solved) = record(patch, from, attempt, message, without, Vec::new());
+    if let Some(solved) = &solved {
+        apply_to(&mut run.state, solved);
+    }
+    run.cells.push(cell);
+    run.solved.push(solved);
 }
 
 fn apply_to(state: &mut State, solved: &Solved) {

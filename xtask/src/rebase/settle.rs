@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
 //! Which variant covers which version: texts are kept where they fit, made where none does.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 
 use anyhow::Result;
 use git2::Oid;
 
 use super::apply::{self, Expected};
+use super::carry;
+use super::content::Content;
 use super::cover::{self, Candidate};
 use super::engine::{Solved, VersionRun};
 use crate::fault::Fault;
-use crate::patch::PatchText;
+use crate::patch::{Change, FileDiff, PatchText};
 use crate::series::{Patch, Series, Variant, VersionRange, runs};
 use crate::version::SystemdVersion;
 
@@ -76,7 +78,7 @@ fn settle_patch(
     let holds_kept = |v: &Variant, k: &SystemdVersion| v.ranges.iter().any(|r| r.contains(*k));
     for variant in &patch.variants {
         candidates.push(Candidate {
-            covers: table.covered(&variant.text),
+            covers: table.covered(variant.base, &variant.text),
             exists: true,
             forced: unsolved(variant.base) || kept.iter().any(|k| holds_kept(variant, k)),
         });
@@ -135,8 +137,9 @@ fn make_candidates(
 ) -> Result<()> {
     let mut made: HashMap<Vec<u8>, Vec<usize>> = HashMap::new();
     let taken: BTreeSet<SystemdVersion> = patch.variants.iter().map(|v| v.base).collect();
+    let mut diffs = HashMap::new();
     for (at, (version, truth)) in solved.iter().enumerate().rev() {
-        let text = truth.text()?;
+        let text = truth.text(&mut diffs)?;
         let key = shape(&text);
         let equal = made.entry(key).or_default();
         if equal.iter().any(|&i| candidates[i].covers.contains(&at)) {
@@ -162,7 +165,11 @@ fn make_candidates(
             }
         }
         equal.push(candidates.len());
-        candidates.push(Candidate { covers: table.covered(&text), exists: false, forced: false });
+        candidates.push(Candidate {
+            covers: table.covered(*version, &text),
+            exists: false,
+            forced: false,
+        });
         texts.push((*version, text));
     }
     Ok(())
@@ -230,33 +237,42 @@ impl<'a> Table<'a> {
         Table { solved, texts: 0, memo: HashMap::new() }
     }
 
-    /// The versions to which the text applies strictly and gives what was solved there, also with
-    /// tools that take the nearest site.
-    fn covered(&mut self, text: &PatchText) -> BTreeSet<usize> {
+    /// The versions to which the text made on `base` applies strictly, in the same functions, and
+    /// gives what was solved there, also with tools that take the nearest site.
+    fn covered(&mut self, base: SystemdVersion, text: &PatchText) -> BTreeSet<usize> {
         self.texts += 1;
-        (0..self.solved.len()).filter(|&at| self.covers(text, at)).collect()
+        let made_on = self.solved.iter().find(|s| s.0 == base).map(|s| s.1);
+        let expected = |diff: &FileDiff| {
+            let file = made_on.and_then(|s| s.files.iter().find(|f| f.path == diff.path));
+            file.and_then(|f| f.before.as_ref())
+                .map_or(Expected::Headers, |before| carry::expected(diff, before))
+        };
+        let expected: Vec<Expected> = text.files.iter().map(expected).collect();
+        (0..self.solved.len()).filter(|&at| self.covers(text, &expected, at)).collect()
     }
 
-    fn covers(&mut self, text: &PatchText, at: usize) -> bool {
-        let truth: BTreeMap<&str, &super::SolvedFile> =
-            self.solved[at].1.files.iter().map(|f| (f.path.as_str(), f)).collect();
-        if truth.len() != text.files.len() {
-            return false;
-        }
-        text.files.iter().enumerate().all(|(index, diff)| {
-            let Some(file) = truth.get(diff.path.as_str()) else { return false };
-            let Some(before) = &file.before else {
-                return matches!(diff.change, crate::patch::Change::Create { .. })
-                    && diff.created() == file.after.bytes;
-            };
-            let key = (self.texts, index, before.oid);
-            let got = *self.memo.entry(key).or_insert_with(|| {
-                let applied = apply::apply_at_headers(diff, before)
-                    .or_else(|| apply::apply(diff, before, &Expected::Headers).ok())
-                    .filter(|a| a.sites.iter().all(|s| s.nearest))?;
-                Oid::hash_object(git2::ObjectType::Blob, &applied.bytes).ok()
-            });
-            got == Some(file.after.oid)
-        })
+    fn covers(&mut self, text: &PatchText, expected: &[Expected], at: usize) -> bool {
+        let truth = &self.solved[at].1.files;
+        truth.len() == text.files.len()
+            && text.files.iter().zip(expected).enumerate().all(|(index, (diff, expected))| {
+                let Some(file) = truth.iter().find(|f| f.path == diff.path) else { return false };
+                let Some(before) = &file.before else {
+                    return matches!(diff.change, Change::Create { .. })
+                        && diff.created() == file.after.bytes;
+                };
+                let key = (self.texts, index, before.oid);
+                let got = *self.memo.entry(key).or_insert_with(|| strict(diff, before, expected));
+                got == Some(file.after.oid)
+            })
     }
+}
+
+/// The blob that strict application gives: every hunk in its function, and where tools that take
+/// the nearest site would put it too.
+fn strict(diff: &FileDiff, before: &Content, expected: &Expected) -> Option<Oid> {
+    let applied = apply::apply_at_headers(diff, before)
+        .or_else(|| apply::apply(diff, before, expected).ok())?;
+    let mut hunks = diff.hunks.iter().zip(&applied.sites).enumerate();
+    let sound = hunks.all(|(i, (h, site))| site.nearest && expected.holds(i, h, before, site));
+    sound.then(|| Oid::hash_object(git2::ObjectType::Blob, &applied.bytes).ok())?
 }
