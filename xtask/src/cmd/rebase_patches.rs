@@ -98,6 +98,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let start = Instant::now();
     let mut engine = Engine::open(sources.git().path())?;
     let runs = engine.run(&series, &targets, &versions)?;
+    tracing::info!(seconds = start.elapsed().as_secs_f64(), "carried");
     let (verified, open): (Vec<&VersionRun>, Vec<&VersionRun>) =
         runs.iter().partition(|r| r.is_settled());
     let strangers: Vec<SystemdVersion> = open.iter().map(|r| r.version).collect();
@@ -105,6 +106,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let loses: Vec<SystemdVersion> =
         strangers.iter().copied().filter(|v| lock.get(*v).is_some()).collect();
     let settled = rebase::settle(&series, &verified, &kept, &strangers)?;
+    tracing::info!(seconds = start.elapsed().as_secs_f64(), "variants chosen");
     let change = if loses.is_empty() {
         let change = render(context, &series, &settled, &verified, &wanted, lock)?;
         rebase::verify(sources.git(), &patches, &|path| change.read(path), &verified)?;

@@ -10,10 +10,30 @@ use super::outcome::{Collision, HunkReport, Outcome};
 use crate::patch::FileDiff;
 
 /// The file that the patch was made on, before and after the patch.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Base {
     pub before: Arc<Content>,
     pub after: Arc<Content>,
+    /// The functions that the hunks are in.
+    forward: Expected,
+    /// The same for the reverse patch.
+    reverse: Expected,
+}
+
+impl Base {
+    /// `None` if the diff does not apply to `before`.
+    pub fn new(diff: &FileDiff, before: Arc<Content>) -> Result<Option<Self>, git2::Error> {
+        let Ok(applied) = on_base(diff, &before) else { return Ok(None) };
+        let after = Arc::new(Content::new(applied.bytes)?);
+        let functions = applied.sites.into_iter().map(|s| s.functions).collect();
+        let reverse = expected(&diff.reversed(), &after);
+        Ok(Some(Base { before, after, forward: Expected::Functions(functions), reverse }))
+    }
+
+    /// The functions that the hunks of the patch are in.
+    pub fn functions(&self) -> &Expected {
+        &self.forward
+    }
 }
 
 /// What became of the file.
@@ -38,8 +58,8 @@ pub fn carry(
     base: Option<&Base>,
     ours: &Arc<Content>,
 ) -> Result<Carried, git2::Error> {
-    let expected = base.map_or(Expected::Headers, |b| expected(diff, &b.before));
-    let forward = apply::apply(diff, ours, &expected);
+    let expected = base.map_or(&Expected::Headers, |b| &b.forward);
+    let forward = apply::apply(diff, ours, expected);
     if forward.is_err()
         && let Some(done) = upstream(diff, base, ours)
     {
@@ -50,12 +70,12 @@ pub fn carry(
         None => None,
     };
     match (forward, merged) {
-        (Ok(applied), None) => positioned(diff, applied, &expected, ours, false),
+        (Ok(applied), None) => positioned(diff, applied, expected, ours, false),
         (Ok(applied), Some((_, Merged::Clean(bytes)))) if bytes == applied.bytes => {
-            positioned(diff, applied, &expected, ours, true)
+            positioned(diff, applied, expected, ours, true)
         }
         (Ok(applied), Some((_, other))) => {
-            let mut carried = positioned(diff, applied, &expected, ours, false)?;
+            let mut carried = positioned(diff, applied, expected, ours, false)?;
             let (what, collisions) = match other {
                 Merged::Clean(_) => {
                     ("the text applies, but merging gives another file", Vec::new())
@@ -187,11 +207,8 @@ fn merged_only(
 /// The reverse applies: what the patch wants is there already.
 fn upstream(diff: &FileDiff, base: Option<&Base>, ours: &Arc<Content>) -> Option<Carried> {
     let reverse = diff.reversed();
-    let expected = match base {
-        Some(b) => expected(&reverse, &b.after),
-        None => Expected::Headers,
-    };
-    let applied = apply::apply(&reverse, ours, &expected).ok()?;
+    let expected = base.map_or(&Expected::Headers, |b| &b.reverse);
+    let applied = apply::apply(&reverse, ours, expected).ok()?;
     let mut hunks = Vec::new();
     for (index, (hunk, site)) in reverse.hunks.iter().zip(&applied.sites).enumerate() {
         if !expected.holds(index, hunk, ours, site) {

@@ -2,18 +2,20 @@
 //! The matrix of patches and versions: one patch after the other, all versions in parallel.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Result};
 use git2::{Oid, Repository};
 
-use super::carry::{self, Base, Carried};
+use super::apply::{self, Expected};
+use super::attempt::{Attempt, Memo, Origin, attempt};
+use super::carry::Base;
 use super::content::Content;
-use super::outcome::{Cell, FileReport, Outcome};
-use super::tree::{Blobs, State, Unreadable};
+use super::outcome::{Cell, Outcome};
+use super::tree::{Blobs, State};
 use crate::patch::{self, Change, FileDiff, PatchText};
 use crate::series::{Patch, Series};
 use crate::version::SystemdVersion;
@@ -83,37 +85,6 @@ impl Solved {
 
 /// Diffs by path and blobs.
 pub type Diffs = HashMap<(String, Option<Oid>, Oid), FileDiff>;
-
-/// A text to carry, with what is known of the version that it was made on.
-struct Origin {
-    version: SystemdVersion,
-    tree: Option<Oid>,
-    text: PatchText,
-    /// One per file of the text.
-    bases: Vec<Option<Base>>,
-}
-
-/// What a text gives on a version.
-struct Attempt {
-    outcome: Outcome,
-    reason: Option<String>,
-    cross_checked: bool,
-    reports: Vec<FileReport>,
-    files: Vec<SolvedFile>,
-}
-
-impl Attempt {
-    /// The text was not carried here directly but from a version that it had been carried to.
-    fn by_way_of(mut self, version: SystemdVersion) -> Self {
-        let way = format!("carried by way of {version}");
-        self.reason = Some(match self.reason {
-            Some(reason) => format!("{way}; {reason}"),
-            None => way,
-        });
-        self.outcome = Outcome::Merged;
-        self
-    }
-}
 
 /// Reads one repository with several threads.
 pub struct Engine {
@@ -272,17 +243,13 @@ impl Engine {
             self.blobs.get(repo, oid).ok()
         };
         for before in from_version.map(|f| f.1).into_iter().chain(from_index()) {
-            if let Ok(applied) = carry::on_base(file, &before) {
-                let after = Arc::new(Content::new(applied.bytes)?);
-                return Ok(Some(Base { before, after }));
+            if let Some(base) = Base::new(file, before)? {
+                return Ok(Some(base));
             }
         }
         Ok(None)
     }
 }
-
-/// Results by (origin, file of its text, blob it is carried to): most versions share blobs.
-type Memo = Mutex<HashMap<(usize, usize, Oid), Arc<Carried>>>;
 
 type Choice<'a> = (Option<&'a Origin>, Attempt, Vec<SystemdVersion>);
 
@@ -304,10 +271,15 @@ fn choose<'a>(
         (base != version, Some(base) != assigned, distance(base, version))
     });
     let mut attempts: Vec<(usize, Attempt)> = Vec::new();
-    for index in order {
-        attempts.push((index, attempt(repo, blobs, memo, index, &origins[index], state)?));
+    for &index in &order {
+        let attempt = attempt(repo, blobs, memo, index, &origins[index], state)?;
+        // Applying and the reverse applying are both facts about the text: the nearest wins.
+        let done = attempt.outcome <= Outcome::Moved || attempt.outcome == Outcome::AlreadyUpstream;
+        attempts.push((index, attempt));
+        if done {
+            break;
+        }
     }
-    // Applying and the reverse applying are both facts about the text; the nearest variant wins.
     let weight = |o: Outcome| match o {
         Outcome::Clean | Outcome::Moved | Outcome::AlreadyUpstream => 0,
         other => other as usize,
@@ -323,20 +295,33 @@ fn choose<'a>(
         return Ok((None, attempt, Vec::new()));
     };
     let (index, best) = attempts.swap_remove(best);
-    let rivals = attempts
-        .iter()
-        .filter(|(_, a)| matches!(a.outcome, Outcome::Clean | Outcome::Moved))
-        .filter(|(_, a)| best.outcome.is_applied() && !same_files(a, &best))
-        .map(|(i, _)| origins[*i].version)
-        .collect();
+    let rivals = order.iter().filter(|&&i| i != index && best.outcome.is_applied());
+    let rivals = rivals.filter(|&&i| is_rival(repo, blobs, &origins[i], &best, state));
+    let rivals = rivals.map(|&i| origins[i].version).collect();
     Ok((Some(&origins[index]), best, rivals))
 }
 
-fn same_files(a: &Attempt, b: &Attempt) -> bool {
-    let ids = |x: &Attempt| -> BTreeMap<String, Oid> {
-        x.files.iter().map(|f| (f.path.clone(), f.after.oid)).collect()
-    };
-    ids(a) == ids(b)
+/// True if the text applies strictly as well, in its functions, and gives other files than `best`.
+fn is_rival(
+    repo: &Repository,
+    blobs: &Blobs,
+    origin: &Origin,
+    best: &Attempt,
+    state: &State,
+) -> bool {
+    let mut differs = origin.text.files.len() != best.files.len();
+    for (diff, base) in origin.text.files.iter().zip(&origin.bases) {
+        let Ok(Some((_, here))) = state.file(repo, blobs, &diff.path) else { return false };
+        let expected = base.as_ref().map_or(&Expected::Headers, Base::functions);
+        let Ok(applied) = apply::apply(diff, &here, expected) else { return false };
+        let mut sites = diff.hunks.iter().zip(&applied.sites).enumerate();
+        if !sites.all(|(i, (hunk, site))| expected.holds(i, hunk, &here, site)) {
+            return false;
+        }
+        let ours = best.files.iter().find(|f| f.path == diff.path);
+        differs |= ours.is_none_or(|f| f.after.bytes != applied.bytes);
+    }
+    differs
 }
 
 /// How far two versions are apart: by major release, then by point release.
@@ -344,187 +329,16 @@ fn distance(a: SystemdVersion, b: SystemdVersion) -> (u32, u32) {
     (a.major.abs_diff(b.major), a.point().abs_diff(b.point()))
 }
 
-/// Carries every file of a text to a version.
-fn attempt(
-    repo: &Repository,
-    blobs: &Blobs,
-    memo: &Memo,
-    origin_index: usize,
-    origin: &Origin,
-    state: &State,
-) -> Result<Attempt> {
-    let mut reports = Vec::new();
-    let mut files = Vec::new();
-    let mut cross_checked = true;
-    for (index, diff) in origin.text.files.iter().enumerate() {
-        let base = origin.bases[index].as_ref();
-        let placed = match place(repo, blobs, origin, diff, base, state) {
-            Ok(placed) => placed,
-            Err(missing) => return Ok(unreadable(&missing)),
-        };
-        let (path, carried) = match &placed {
-            Place::There(path, _, content) => {
-                let key = (origin_index, index, content.oid);
-                let known = memo.lock().ok().and_then(|m| m.get(&key).cloned());
-                let carried = match known {
-                    Some(known) => known,
-                    None => {
-                        let fresh = Arc::new(carry::carry(diff, base, content)?);
-                        if let Ok(mut map) = memo.lock() {
-                            map.insert(key, fresh.clone());
-                        }
-                        fresh
-                    }
-                };
-                (path.clone(), carried)
-            }
-            Place::New(_) => (diff.path.clone(), Arc::new(created(diff)?)),
-            Place::Nowhere(reason) => {
-                (diff.path.clone(), Arc::new(carry::unsolved(reason.clone(), Vec::new())))
-            }
-            Place::Same(content) => (diff.path.clone(), Arc::new(already(content))),
-        };
-        cross_checked &= carried.cross_checked || !carried.outcome.is_applied();
-        let moved_to = (path != diff.path).then(|| path.clone());
-        if let (true, Some(after)) = (carried.outcome.is_applied(), &carried.after) {
-            let (mode, before) = match &placed {
-                Place::There(_, mode, content) => (*mode, Some(content.clone())),
-                Place::New(mode) => (*mode, None),
-                _ => continue,
-            };
-            files.push(SolvedFile { path, mode, before, after: after.clone() });
-        }
-        reports.push(FileReport {
-            path: diff.path.clone(),
-            outcome: match carried.outcome {
-                Outcome::Clean if moved_to.is_some() => Outcome::Moved,
-                other => other,
-            },
-            moved_to,
-            reason: carried.reason.clone(),
-            hunks: carried.hunks.clone(),
-            collisions: carried.collisions.clone(),
+fn origin_of(run: &VersionRun, solved: &Solved, diffs: &mut Diffs) -> Result<Origin, git2::Error> {
+    let text = solved.text(diffs)?;
+    let mut bases = Vec::with_capacity(text.files.len());
+    for (diff, file) in text.files.iter().zip(&solved.files) {
+        bases.push(match &file.before {
+            Some(before) => Base::new(diff, before.clone())?,
+            None => None,
         });
     }
-    let (outcome, reason) = together(&reports);
-    if !outcome.is_applied() {
-        files.clear();
-    }
-    Ok(Attempt { outcome, reason, cross_checked, reports, files })
-}
-
-/// The answer for the patch from those for its files.
-fn together(reports: &[FileReport]) -> (Outcome, Option<String>) {
-    let named = |r: &FileReport| {
-        let path = r.path.rsplit_once('/').map_or(r.path.as_str(), |(_, name)| name);
-        r.reason.as_ref().map(|reason| format!("{path}: {reason}"))
-    };
-    let worst = reports.iter().max_by_key(|r| r.outcome);
-    let Some(worst) = worst else {
-        return (Outcome::Empty, Some("the patch changes no file".into()));
-    };
-    let done = |r: &&FileReport| matches!(r.outcome, Outcome::AlreadyUpstream | Outcome::Empty);
-    let there: Vec<&str> = reports.iter().filter(done).map(|r| r.path.as_str()).collect();
-    if worst.outcome <= Outcome::Empty && !there.is_empty() && there.len() < reports.len() {
-        let what = format!("a part of the patch is there already: {}", there.join(", "));
-        return (Outcome::NeedsReview, Some(what));
-    }
-    let evidence = reports.iter().find(|r| r.outcome == Outcome::AlreadyUpstream);
-    match (worst.outcome, evidence) {
-        (Outcome::Empty, Some(upstream)) => (Outcome::AlreadyUpstream, named(upstream)),
-        (outcome, _) => {
-            let moved = || Some(format!("{} is {} here", worst.path, worst.moved_to.as_ref()?));
-            (outcome, named(worst).or_else(moved))
-        }
-    }
-}
-
-enum Place {
-    /// Path, mode and content of the file to change.
-    There(String, i32, Arc<Content>),
-    /// The patch adds the file, with this mode.
-    New(i32),
-    /// The patch adds the file, and it is there with the very same content.
-    Same(Arc<Content>),
-    Nowhere(String),
-}
-
-fn place(
-    repo: &Repository,
-    blobs: &Blobs,
-    origin: &Origin,
-    diff: &FileDiff,
-    base: Option<&Base>,
-    state: &State,
-) -> Result<Place, Unreadable> {
-    let here = state.file(repo, blobs, &diff.path)?;
-    Ok(match (diff.change, here) {
-        (Change::Create { mode }, None) => Place::New(mode),
-        (Change::Create { .. }, Some((_, content))) if content.bytes == diff.created() => {
-            Place::Same(content)
-        }
-        (Change::Create { .. }, Some(_)) => {
-            Place::Nowhere("the patch adds this file, and it exists with other content".into())
-        }
-        (Change::Modify { .. }, Some((mode, content))) => {
-            Place::There(diff.path.clone(), mode, content)
-        }
-        (Change::Modify { .. }, None) => {
-            let moved = base.zip(origin.tree).and_then(|(base, tree)| {
-                state.find_moved(repo, blobs, tree, &diff.path, &base.before)
-            });
-            match moved {
-                Some(path) => match state.file(repo, blobs, &path)? {
-                    Some((mode, content)) => Place::There(path, mode, content),
-                    None => Place::Nowhere("the file does not exist".into()),
-                },
-                None => Place::Nowhere("the file does not exist".into()),
-            }
-        }
-    })
-}
-
-fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
-    Ok(Carried {
-        outcome: Outcome::Clean,
-        after: Some(Arc::new(Content::new(diff.created())?)),
-        reason: None,
-        hunks: Vec::new(),
-        collisions: Vec::new(),
-        cross_checked: true,
-    })
-}
-
-fn already(content: &Arc<Content>) -> Carried {
-    Carried {
-        outcome: Outcome::AlreadyUpstream,
-        after: Some(content.clone()),
-        reason: Some("the file is there with the same content".into()),
-        hunks: Vec::new(),
-        collisions: Vec::new(),
-        cross_checked: false,
-    }
-}
-
-fn unreadable(missing: &Unreadable) -> Attempt {
-    Attempt {
-        outcome: Outcome::Unreadable,
-        reason: Some(format!("{} of {}: {}", missing.path, missing.version, missing.why)),
-        cross_checked: false,
-        reports: Vec::new(),
-        files: Vec::new(),
-    }
-}
-
-fn origin_of(run: &VersionRun, solved: &Solved, diffs: &mut Diffs) -> Result<Origin, git2::Error> {
-    let base =
-        |f: &SolvedFile| f.before.clone().map(|before| Base { before, after: f.after.clone() });
-    Ok(Origin {
-        version: run.version,
-        tree: Some(run.state.tree),
-        text: solved.text(diffs)?,
-        bases: solved.files.iter().map(base).collect(),
-    })
+    Ok(Origin { version: run.version, tree: Some(run.state.tree), text, bases })
 }
 
 fn not_needed(patch: &Patch) -> Cell {

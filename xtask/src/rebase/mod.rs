@@ -6,6 +6,7 @@
 //! in the C function that its author put it in. See [`Outcome`] for the answers.
 
 mod apply;
+mod attempt;
 mod blocks;
 mod carry;
 mod content;

@@ -73,8 +73,8 @@ pub fn patched_tree(
             let carried = if ours.oid == before.oid {
                 Some(after)
             } else {
-                let base = Base { before, after };
-                let carried = carry::carry(diff, Some(&base), &ours)?;
+                let base = Base::new(diff, before)?;
+                let carried = carry::carry(diff, base.as_ref(), &ours)?;
                 carried.after.filter(|_| carried.outcome.is_applied())
             };
             let carried = carried.ok_or_else(|| {
