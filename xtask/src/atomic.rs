@@ -53,6 +53,15 @@ impl ChangeSet {
         self.files.append(&mut other.files);
     }
 
+    /// Reads a file as it will be once the change is applied.
+    pub fn read(&self, path: &Path) -> std::io::Result<Vec<u8>> {
+        match self.files.iter().rev().find(|(p, _)| p == path) {
+            Some((_, Some(content))) => Ok(content.clone()),
+            Some((_, None)) => Err(std::io::ErrorKind::NotFound.into()),
+            None => fs::read(path),
+        }
+    }
+
     /// The files whose content on disk is not what this change would write (`--check`).
     pub fn drift(&self) -> Vec<&Path> {
         let differs = |path: &Path, new: &Option<Vec<u8>>| match new {

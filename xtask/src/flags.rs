@@ -54,4 +54,5 @@ pub enum Command {
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
+    RebasePatches(cmd::rebase_patches::Args),
 }

@@ -41,6 +41,14 @@ impl SystemdVersion {
         tag.strip_prefix('v')?.parse().ok()
     }
 
+    /// The number on the stable branch: 13 in 257.13, 0 for a release and its candidates.
+    pub fn point(self) -> u32 {
+        match self.stage {
+            Stage::Point(n) => n,
+            Stage::Candidate(_) => 0,
+        }
+    }
+
     /// True for `261-rc2` and the like.
     pub fn is_candidate(self) -> bool {
         matches!(self.stage, Stage::Candidate(_))

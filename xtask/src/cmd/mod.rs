@@ -2,6 +2,8 @@
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
 pub mod doctor;
+pub mod rebase_patches;
+mod rebase_text;
 pub mod sources;
 pub mod test;
 pub mod test_image;
@@ -33,6 +35,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
     match &flags.command {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
+        Command::RebasePatches(args) => rebase_patches::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
     }

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask rebase-patches`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+use anyhow::Result;
+use serde::Serialize;
+
+use super::{Context, rebase_text};
+use crate::atomic::ChangeSet;
+use crate::fault::{Fault, Status};
+use crate::rebase::{self, Cell, Engine, Outcome, Settled, Target, VersionRun};
+use crate::render::overlay::{self, Verified};
+use crate::series::{self, Series};
+use crate::sources::{Lock, OLDEST_MAJOR, Source, Sources, TreeId};
+use crate::version::SystemdVersion;
+
+/// Carry the patches to systemd's versions, and write the variants, the overlay and the lock
+///
+/// Without versions: those in patches/sources.lock and the newest that can be had. Versions that
+/// were verified before are always judged again; those that cannot be had here keep what they have.
+///
+/// A conflict is solved by hand: write patches/<ID>/<VERSION>.patch (git format-patch on a checkout
+/// of that version) and run the command again; series.toml is completed by itself.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Versions to carry the patches to, such as 257, 257.13 or 261-rc2
+    #[arg(value_name = "VERSION")]
+    versions: Vec<String>,
+
+    /// All released versions from 254 on that can be had here
+    #[arg(long, conflicts_with = "versions")]
+    all: bool,
+
+    /// Write nothing; exit 1 if anything on disk would change
+    #[arg(long)]
+    check: bool,
+}
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    /// Oldest version first.
+    versions: Vec<Row<'a>>,
+    /// In the lock, but not to be had here.
+    kept: &'a [SystemdVersion],
+    variants: Vec<VariantSet<'a>>,
+    /// Files that were written; with `--check`, that would be.
+    changed: Vec<String>,
+    /// Time spent carrying, in seconds, without reading the sources.
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Row<'a> {
+    version: SystemdVersion,
+    tree: TreeId,
+    /// The tree with all patches; none while an outcome is unsettled.
+    patched_tree: Option<TreeId>,
+    patches: &'a [Cell],
+}
+
+#[derive(Serialize)]
+struct VariantSet<'a> {
+    patch: &'a str,
+    /// Base to ranges.
+    variants: BTreeMap<String, Vec<String>>,
+    added: &'a [SystemdVersion],
+    removed: &'a [SystemdVersion],
+    /// No smaller set covers the versions.
+    minimal: bool,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let ui = context.ui;
+    let patches = context.checkout.patches();
+    let series = series::load(&patches)?;
+    if series.patches.is_empty() {
+        return Err(Fault::new(format!(
+            "{} names no patch",
+            patches.join("series.toml").display()
+        ))
+        .hint("add a [[patch]] entry; CONTRIBUTING.md describes it")
+        .into());
+    }
+    let lock = Lock::load(&context.checkout.lock())?;
+    let sources = Sources::open(&context.cache, lock.clone(), &context.global.into(), ui)?;
+
+    let step = ui.step("reading the sources");
+    let (wanted, kept) = select(&sources, &series, args)?;
+    let targets = targets(&sources, &series, &wanted)?;
+    step.done(&format!("{} versions", wanted.len()));
+
+    let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
+    let step = ui.step("carrying the patches");
+    let start = Instant::now();
+    let mut engine = Engine::open(sources.git().path())?;
+    let runs = engine.run(&series, &targets, &versions)?;
+    tracing::info!(seconds = start.elapsed().as_secs_f64(), "carried");
+    let (verified, open): (Vec<&VersionRun>, Vec<&VersionRun>) =
+        runs.iter().partition(|r| r.is_settled());
+    let strangers: Vec<SystemdVersion> = open.iter().map(|r| r.version).collect();
+    // What is on disk stays as it is if it would lose a version that it held.
+    let loses: Vec<SystemdVersion> =
+        strangers.iter().copied().filter(|v| lock.get(*v).is_some()).collect();
+    let settled = rebase::settle(&series, &verified, &kept, &strangers)?;
+    tracing::info!(seconds = start.elapsed().as_secs_f64(), "variants chosen");
+    let change = if loses.is_empty() {
+        let change = render(context, &series, &settled, &verified, &wanted, lock)?;
+        rebase::verify(sources.git(), &patches, &|path| change.read(path), &verified)?;
+        change
+    } else {
+        ChangeSet::default()
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
+
+    let changed: Vec<String> = {
+        let root = context.checkout.root();
+        let names = change.drift().into_iter().map(|p| p.strip_prefix(root).unwrap_or(p));
+        names.map(|p| p.display().to_string()).collect()
+    };
+    if !args.check {
+        change.apply()?;
+    }
+
+    if context.global.json {
+        ui.json(&document(&sources, &runs, &settled, &kept, changed.clone(), seconds)?)?;
+    } else {
+        ui.result(&rebase_text::table(&series, &runs, ui));
+        for text in rebase_text::problems(&series, &runs, ui) {
+            ui.result(&text);
+        }
+        if !kept.is_empty() {
+            let names = rebase_text::names(&kept);
+            ui.result(&format!("not available here, kept as it is: {names}"));
+        }
+        if !loses.is_empty() {
+            let names = rebase_text::names(&loses);
+            ui.result(&format!("nothing was written: {names} fitted before and must fit again"));
+        }
+        ui.result(&rebase_text::changes(&settled, &changed, args.check));
+        ui.result(&rebase_text::summary(&runs, seconds));
+    }
+    Ok(status(&runs, args.check && !changed.is_empty()))
+}
+
+/// The versions to work on, with their sources, and those that were verified before (by the lock,
+/// or by what `series.toml` names) and are not to be had.
+fn select(
+    sources: &Sources<'_>,
+    series: &Series,
+    args: &Args,
+) -> Result<(BTreeMap<SystemdVersion, Source>, Vec<SystemdVersion>)> {
+    let named = sources.resolve(&args.versions)?;
+    let available = if args.versions.is_empty() { sources.available()? } else { sources.known() };
+    let released: BTreeSet<SystemdVersion> = available
+        .iter()
+        .filter(|a| a.refused.is_none() && a.version.major >= OLDEST_MAJOR)
+        .map(|a| a.version)
+        .filter(|v| !v.is_candidate())
+        .collect();
+    let mut wanted = BTreeMap::new();
+    for version in &named {
+        wanted.insert(*version, sources.get(*version)?);
+    }
+    let more = match () {
+        () if args.all => released.clone(),
+        () if args.versions.is_empty() => {
+            released.iter().next_back().copied().into_iter().collect()
+        }
+        () => BTreeSet::new(),
+    };
+    for version in more {
+        wanted.insert(version, sources.get(version)?);
+    }
+    let mut kept = Vec::new();
+    let named = series
+        .patches
+        .iter()
+        .flat_map(|p| &p.variants)
+        .flat_map(|v| v.ranges.iter().flat_map(|r| [r.from, r.to]).chain([v.base]));
+    let before: BTreeSet<SystemdVersion> =
+        sources.lock().iter().map(|entry| entry.version).chain(named).collect();
+    for version in before {
+        if wanted.contains_key(&version) {
+            continue;
+        }
+        match available.iter().any(|a| a.version == version) {
+            true => {
+                wanted.insert(version, sources.get(version)?);
+            }
+            false => kept.push(version),
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Fault::new("no version of systemd can be had here")
+            .hint("cargo xtask sources says who was asked; --systemd-git PATH names a clone")
+            .into());
+    }
+    Ok((wanted, kept))
+}
+
+/// The wanted trees, and those that variants were made on, as far as they are in the repository.
+fn targets(
+    sources: &Sources<'_>,
+    series: &Series,
+    wanted: &BTreeMap<SystemdVersion, Source>,
+) -> Result<Vec<Target>> {
+    let mut targets: BTreeMap<SystemdVersion, git2::Oid> = BTreeMap::new();
+    for (version, source) in wanted {
+        targets.insert(*version, source.tree.oid()?);
+    }
+    let known = sources.known();
+    for base in series.patches.iter().flat_map(|p| &p.variants).map(|v| v.base) {
+        let here = known.iter().any(|a| a.version == base && a.refused.is_none());
+        if here && !targets.contains_key(&base) {
+            targets.insert(base, sources.get(base)?.tree.oid()?);
+        }
+    }
+    Ok(targets.into_iter().map(|(version, tree)| Target { version, tree }).collect())
+}
+
+/// Everything that follows from the settled series: patch files, series.toml, lock, overlay.
+fn render(
+    context: &Context<'_>,
+    series: &Series,
+    settled: &[Settled],
+    verified: &[&VersionRun],
+    wanted: &BTreeMap<SystemdVersion, Source>,
+    mut lock: Lock,
+) -> Result<ChangeSet> {
+    let dir = context.checkout.patches();
+    let mut change = ChangeSet::default();
+    let mut new = series.clone();
+    let mut listed = BTreeMap::new();
+    for (patch, set) in new.patches.iter_mut().zip(settled) {
+        for variant in set.variants.iter().filter(|v| set.added.contains(&v.base)) {
+            change.put(dir.join(patch.file(variant.base)), variant.text.to_bytes());
+        }
+        for base in &set.removed {
+            change.remove(dir.join(patch.file(*base)));
+        }
+        patch.variants.clone_from(&set.variants);
+        let ranges = set.variants.iter().map(|v| (v.base, v.ranges.clone())).collect();
+        listed.insert(patch.id.clone(), ranges);
+    }
+    let path = dir.join("series.toml");
+    let text = String::from_utf8_lossy(&std::fs::read(&path)?).into_owned();
+    change.put(path, series::with_variants(&text, &listed)?);
+
+    for run in verified {
+        if let Some(source) = wanted.get(&run.version) {
+            lock.record(source)?;
+        }
+    }
+    change.put(context.checkout.lock(), lock.render());
+
+    let verified = lock.iter().map(|entry| Verified {
+        version: entry.version,
+        patches: new
+            .patches
+            .iter()
+            .filter_map(|p| Some(p.file(p.variant_for(entry.version)?.base)))
+            .collect(),
+    });
+    let segments = overlay::segments(verified.collect())?;
+    change.append(overlay::overlay(&context.checkout, &segments)?);
+    Ok(change)
+}
+
+fn document<'a>(
+    sources: &Sources<'_>,
+    runs: &'a [VersionRun],
+    settled: &'a [Settled],
+    kept: &'a [SystemdVersion],
+    changed: Vec<String>,
+    seconds: f64,
+) -> Result<Document<'a>> {
+    let row = |run: &'a VersionRun| -> Result<Row<'a>> {
+        let patched = run.is_settled().then(|| run.state.write(sources.git())).transpose()?;
+        Ok(Row {
+            version: run.version,
+            tree: run.state.tree.into(),
+            patched_tree: patched.map(TreeId::from),
+            patches: &run.cells,
+        })
+    };
+    let set = |s: &'a Settled| VariantSet {
+        patch: &s.id,
+        variants: s
+            .variants
+            .iter()
+            .map(|v| (v.base.to_string(), v.ranges.iter().map(ToString::to_string).collect()))
+            .collect(),
+        added: &s.added,
+        removed: &s.removed,
+        minimal: s.minimal,
+    };
+    Ok(Document {
+        schema: 1,
+        versions: runs.iter().map(row).collect::<Result<_>>()?,
+        kept,
+        variants: settled.iter().map(set).collect(),
+        changed,
+        seconds,
+    })
+}
+
+fn status(runs: &[VersionRun], drift: bool) -> Status {
+    let outcomes = || runs.iter().flat_map(|r| &r.cells).map(|c| c.outcome);
+    let no = |o| matches!(o, Outcome::Conflict | Outcome::NeedsReview);
+    let mut status = if drift || outcomes().any(no) { Status::No } else { Status::Yes };
+    if outcomes().any(|o| o == Outcome::Unreadable) {
+        status = status.and(Status::Fault);
+    }
+    status
+}

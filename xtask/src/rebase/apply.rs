@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//! Positioned apply: every hunk, byte for byte, at a site that leaves no doubt.
+//!
+//! Context and removed lines must match exactly. A hunk may have moved, but its site must be the
+//! only one in the file, or the only one in the function that the hunk belongs to. Plain tools
+//! take the nearest site instead, and put lines into the wrong function without a word.
+
+use super::blocks::{self, Blocks};
+use super::content::Content;
+use crate::patch::{FileDiff, Hunk, Kind};
+
+/// All hunks of a file found their sites.
+#[derive(Debug, Clone)]
+pub struct Applied {
+    pub bytes: Vec<u8>,
+    /// One per hunk, in order.
+    pub sites: Vec<Site>,
+}
+
+/// Where a hunk goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    /// Index of its first line in the file, from 0.
+    pub line: usize,
+    /// The blocks that its changes lie in.
+    pub functions: Vec<String>,
+    /// Tools that take the site nearest to the header's line number would choose this one too.
+    pub nearest: bool,
+}
+
+/// Why a file's hunks cannot be applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Misfit {
+    /// Index of the hunk.
+    pub hunk: usize,
+    /// A fragment for the reader.
+    pub reason: String,
+}
+
+/// The functions that each hunk belongs to, to tell equal sites apart.
+#[derive(Debug, Clone)]
+pub enum Expected {
+    /// Known from the file that the patch was made on.
+    Functions(Vec<Vec<String>>),
+    /// That file is not here: go by the hunk headers.
+    Headers,
+}
+
+impl Expected {
+    /// True if a hunk at this place belongs where the patch's author put it.
+    pub fn holds(&self, index: usize, hunk: &Hunk, file: &Content, site: &Site) -> bool {
+        match self {
+            Expected::Functions(of) => of.get(index).is_none_or(|f| *f == site.functions),
+            Expected::Headers => {
+                let lines: Vec<&[u8]> = crate::patch::split_lines(&file.bytes).collect();
+                let here = crate::patch::section(&lines, site.line);
+                blocks::name_of_line(&hunk.section) == blocks::name_of_line(&here)
+            }
+        }
+    }
+}
+
+/// Applies all hunks, or says which one does not fit.
+pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<Applied, Misfit> {
+    let mut sites: Vec<Site> = Vec::with_capacity(diff.hunks.len());
+    // Where GNU patch looks first: it carries the offset of the last hunk on.
+    let mut last_offset = 0_isize;
+    let mut floor = 0;
+    for (index, hunk) in diff.hunks.iter().enumerate() {
+        let misfit = |reason: String| Misfit { hunk: index, reason };
+        let candidates = candidates(hunk, file);
+        let site_at = |line: usize| Site {
+            line,
+            functions: functions(hunk, line, file.blocks()),
+            nearest: true,
+        };
+        let mut site = match candidates.as_slice() {
+            [] => return Err(misfit("its lines are not there".into())),
+            [only] => site_at(*only),
+            many => {
+                let right = many.iter().map(|&line| site_at(line));
+                let right: Vec<Site> =
+                    right.filter(|s| expected.holds(index, hunk, file, s)).collect();
+                match right.as_slice() {
+                    [only] => only.clone(),
+                    [] => {
+                        return Err(misfit(format!(
+                            "its lines are there {} times, never in its function",
+                            many.len()
+                        )));
+                    }
+                    _ => {
+                        return Err(misfit(format!(
+                            "its lines are there {} times in {}",
+                            right.len(),
+                            right[0].functions.join(", ")
+                        )));
+                    }
+                }
+            }
+        };
+        if site.line < floor {
+            return Err(misfit("its lines are there, but above those of the hunk before".into()));
+        }
+        let header = first_line(hunk);
+        let guesses = [header, header.saturating_add_signed(last_offset)];
+        site.nearest = guesses.iter().all(|&guess| {
+            let distance = |line: usize| line.abs_diff(guess);
+            candidates.iter().all(|&c| c == site.line || distance(c) > distance(site.line))
+        });
+        last_offset = site.line.cast_signed() - header.cast_signed();
+        floor = site.line + hunk.old_side().count();
+        sites.push(site);
+    }
+    let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
+    let mut at = 0;
+    for (hunk, site) in diff.hunks.iter().zip(&sites) {
+        bytes.extend_from_slice(file.lines(at, site.line));
+        hunk.new_side().for_each(|line| bytes.extend_from_slice(line));
+        at = site.line + hunk.old_side().count();
+    }
+    bytes.extend_from_slice(file.lines(at, file.len()));
+    Ok(Applied { bytes, sites })
+}
+
+/// Applies a patch to the very file it was made on: every hunk at the line that its header names.
+pub fn apply_at_headers(diff: &FileDiff, file: &Content) -> Option<Applied> {
+    let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
+    let mut sites = Vec::with_capacity(diff.hunks.len());
+    let mut at = 0;
+    for hunk in &diff.hunks {
+        let line = first_line(hunk);
+        if line < at || !hunk.old_side().enumerate().all(|(i, l)| file.line(line + i) == Some(l)) {
+            return None;
+        }
+        bytes.extend_from_slice(file.lines(at, line));
+        hunk.new_side().for_each(|l| bytes.extend_from_slice(l));
+        at = line + hunk.old_side().count();
+        sites.push(Site { line, functions: functions(hunk, line, file.blocks()), nearest: true });
+    }
+    bytes.extend_from_slice(file.lines(at, file.len()));
+    Some(Applied { bytes, sites })
+}
+
+/// The header's line, as an index from 0.
+pub fn first_line(hunk: &Hunk) -> usize {
+    // With no old lines, the header names the line above.
+    if hunk.old_side().next().is_none() { hunk.old_start } else { hunk.old_start.saturating_sub(1) }
+}
+
+/// All sites at which the old side matches.
+fn candidates(hunk: &Hunk, file: &Content) -> Vec<usize> {
+    let count = hunk.old_side().count();
+    // A hunk without old lines fits everywhere, so only an empty file is clear enough.
+    if count == 0 {
+        return if file.is_empty() { vec![0] } else { Vec::new() };
+    }
+    let Some(last) = file.len().checked_sub(count) else { return Vec::new() };
+    let old: Vec<u8> = hunk.old_side().flatten().copied().collect();
+    // As git: a hunk that starts with line 1 belongs there, one without lines below its last
+    // change belongs to the end.
+    let from_start = hunk.old_start <= 1;
+    let to_end = hunk.ends_the_file();
+    let mut sites = file.find(&old);
+    sites.retain(|&s| (!from_start || s == 0) && (!to_end || s == last));
+    sites
+}
+
+/// The blocks that the changes of a hunk lie in if its first line is line `line`.
+pub fn functions(hunk: &Hunk, line: usize, blocks: &Blocks) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut at = line;
+    let mut removed = false;
+    for l in &hunk.lines {
+        let name = match l.kind {
+            Kind::Context => {
+                removed = false;
+                at += 1;
+                continue;
+            }
+            Kind::Remove => {
+                removed = true;
+                at += 1;
+                blocks.at(at - 1)
+            }
+            // Lines that replace others land where these were.
+            Kind::Add if removed => continue,
+            Kind::Add => blocks.gap(at),
+        };
+        if found.last().is_none_or(|last| last != name) {
+            found.push(name.to_owned());
+        }
+    }
+    found
+}

@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+//! One text on one version: every file carried, and the answers put together.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex};
+
+use anyhow::Result;
+use git2::{Oid, Repository};
+
+use super::carry::{self, Base, Carried};
+use super::content::Content;
+use super::engine::SolvedFile;
+use super::outcome::{FileReport, Outcome};
+use super::tree::{Blobs, State, Unreadable};
+use crate::patch::{Change, FileDiff, PatchText};
+use crate::version::SystemdVersion;
+
+/// A text to carry, with what is known of the version that it was made on.
+pub struct Origin {
+    pub version: SystemdVersion,
+    pub tree: Option<Oid>,
+    pub text: PatchText,
+    /// One per file of the text.
+    pub bases: Vec<Option<Base>>,
+}
+
+/// What a text gives on a version.
+pub struct Attempt {
+    pub outcome: Outcome,
+    pub reason: Option<String>,
+    pub cross_checked: bool,
+    pub reports: Vec<FileReport>,
+    pub files: Vec<SolvedFile>,
+}
+
+impl Attempt {
+    /// The text was not carried here directly but from a version that it had been carried to.
+    pub fn by_way_of(mut self, version: SystemdVersion) -> Self {
+        let way = format!("carried by way of {version}");
+        self.reason = Some(match self.reason {
+            Some(reason) => format!("{way}; {reason}"),
+            None => way,
+        });
+        self.outcome = Outcome::Merged;
+        self
+    }
+}
+
+/// Results by (origin, file of its text, blob it is carried to): most versions share blobs.
+pub type Memo = Mutex<HashMap<(usize, usize, Oid), Arc<Carried>>>;
+
+/// Carries every file of a text to a version.
+pub fn attempt(
+    repo: &Repository,
+    blobs: &Blobs,
+    memo: &Memo,
+    origin_index: usize,
+    origin: &Origin,
+    state: &State,
+) -> Result<Attempt> {
+    let mut reports = Vec::new();
+    let mut files = Vec::new();
+    let mut cross_checked = true;
+    for (index, diff) in origin.text.files.iter().enumerate() {
+        let base = origin.bases[index].as_ref();
+        let placed = match place(repo, blobs, origin, diff, base, state) {
+            Ok(placed) => placed,
+            Err(missing) => return Ok(unreadable(&missing)),
+        };
+        let (path, carried) = match &placed {
+            Place::There(path, _, content) => {
+                let key = (origin_index, index, content.oid);
+                let known = memo.lock().ok().and_then(|m| m.get(&key).cloned());
+                let carried = match known {
+                    Some(known) => known,
+                    None => {
+                        let fresh = Arc::new(carry::carry(diff, base, content)?);
+                        if let Ok(mut map) = memo.lock() {
+                            map.insert(key, fresh.clone());
+                        }
+                        fresh
+                    }
+                };
+                (path.clone(), carried)
+            }
+            Place::New(_) => (diff.path.clone(), Arc::new(created(diff)?)),
+            Place::Nowhere(reason) => {
+                (diff.path.clone(), Arc::new(carry::unsolved(reason.clone(), Vec::new())))
+            }
+            Place::Same(content) => (diff.path.clone(), Arc::new(already(content))),
+        };
+        cross_checked &= carried.cross_checked || !carried.outcome.is_applied();
+        let moved_to = (path != diff.path).then(|| path.clone());
+        if let (true, Some(after)) = (carried.outcome.is_applied(), &carried.after) {
+            let (mode, before) = match &placed {
+                Place::There(_, mode, content) => (*mode, Some(content.clone())),
+                Place::New(mode) => (*mode, None),
+                _ => continue,
+            };
+            files.push(SolvedFile { path, mode, before, after: after.clone() });
+        }
+        reports.push(FileReport {
+            path: diff.path.clone(),
+            outcome: match carried.outcome {
+                Outcome::Clean if moved_to.is_some() => Outcome::Moved,
+                other => other,
+            },
+            moved_to,
+            reason: carried.reason.clone(),
+            hunks: carried.hunks.clone(),
+            collisions: carried.collisions.clone(),
+        });
+    }
+    let (outcome, reason) = together(&reports);
+    if !outcome.is_applied() {
+        files.clear();
+    }
+    Ok(Attempt { outcome, reason, cross_checked, reports, files })
+}
+
+/// The answer for the patch from those for its files.
+fn together(reports: &[FileReport]) -> (Outcome, Option<String>) {
+    let named = |r: &FileReport| {
+        let path = r.path.rsplit_once('/').map_or(r.path.as_str(), |(_, name)| name);
+        r.reason.as_ref().map(|reason| format!("{path}: {reason}"))
+    };
+    let worst = reports.iter().max_by_key(|r| r.outcome);
+    let Some(worst) = worst else {
+        return (Outcome::Empty, Some("the patch changes no file".into()));
+    };
+    let done = |r: &&FileReport| matches!(r.outcome, Outcome::AlreadyUpstream | Outcome::Empty);
+    let there: Vec<&str> = reports.iter().filter(done).map(|r| r.path.as_str()).collect();
+    if worst.outcome <= Outcome::Empty && !there.is_empty() && there.len() < reports.len() {
+        let what = format!("a part of the patch is there already: {}", there.join(", "));
+        return (Outcome::NeedsReview, Some(what));
+    }
+    let evidence = reports.iter().find(|r| r.outcome == Outcome::AlreadyUpstream);
+    match (worst.outcome, evidence) {
+        (Outcome::Empty, Some(upstream)) => (Outcome::AlreadyUpstream, named(upstream)),
+        (outcome, _) => {
+            let moved = || Some(format!("{} is {} here", worst.path, worst.moved_to.as_ref()?));
+            (outcome, named(worst).or_else(moved))
+        }
+    }
+}
+
+enum Place {
+    /// Path, mode and content of the file to change.
+    There(String, i32, Arc<Content>),
+    /// The patch adds the file, with this mode.
+    New(i32),
+    /// The patch adds the file, and it is there with the very same content.
+    Same(Arc<Content>),
+    Nowhere(String),
+}
+
+fn place(
+    repo: &Repository,
+    blobs: &Blobs,
+    origin: &Origin,
+    diff: &FileDiff,
+    base: Option<&Base>,
+    state: &State,
+) -> Result<Place, Unreadable> {
+    let here = state.file(repo, blobs, &diff.path)?;
+    Ok(match (diff.change, here) {
+        (Change::Create { mode }, None) => Place::New(mode),
+        (Change::Create { .. }, Some((_, content))) if content.bytes == diff.created() => {
+            Place::Same(content)
+        }
+        (Change::Create { .. }, Some(_)) => {
+            Place::Nowhere("the patch adds this file, and it exists with other content".into())
+        }
+        (Change::Modify { .. }, Some((mode, content))) => {
+            Place::There(diff.path.clone(), mode, content)
+        }
+        (Change::Modify { .. }, None) => {
+            let moved = base.zip(origin.tree).and_then(|(base, tree)| {
+                state.find_moved(repo, blobs, tree, &diff.path, &base.before)
+            });
+            match moved {
+                Some(path) => match state.file(repo, blobs, &path)? {
+                    Some((mode, content)) => Place::There(path, mode, content),
+                    None => Place::Nowhere("the file does not exist".into()),
+                },
+                None => Place::Nowhere("the file does not exist".into()),
+            }
+        }
+    })
+}
+
+fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
+    Ok(Carried {
+        outcome: Outcome::Clean,
+        after: Some(Arc::new(Content::new(diff.created())?)),
+        reason: None,
+        hunks: Vec::new(),
+        collisions: Vec::new(),
+        cross_checked: true,
+    })
+}
+
+fn already(content: &Arc<Content>) -> Carried {
+    Carried {
+        outcome: Outcome::AlreadyUpstream,
+        after: Some(content.clone()),
+        reason: Some("the file is there with the same content".into()),
+        hunks: Vec::new(),
+        collisions: Vec::new(),
+        cross_checked: false,
+    }
+}
+
+fn unreadable(missing: &Unreadable) -> Attempt {
+    Attempt {
+        outcome: Outcome::Unreadable,
+        reason: Some(format!("{} of {}: {}", missing.path, missing.version, missing.why)),
+        cross_checked: false,
+        reports: Vec::new(),
+        files: Vec::new(),
+    }
+}

@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: MIT
+//! Where the functions of a C file are.
+//!
+//! Not a parser: a scanner for code in which definitions start in the first column and end with
+//! a `}` there, which is how systemd (and the kernel, and git) write C. Structures, enumerations
+//! and initialised tables count as blocks too, since patches land in these as well. What it cannot
+//! tell it calls file scope, and the comparison of two files stays sound: both are read alike.
+
+/// The blocks of a file, in order.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Blocks(Vec<Block>);
+
+/// A function, structure or table.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Block {
+    /// `mount_one`, `struct Manager`, `mount_table[]`.
+    pub name: String,
+    /// First line of the signature, from 0.
+    pub start: usize,
+    /// The line of the closing brace.
+    pub end: usize,
+}
+
+/// What is shown for a line outside of all blocks.
+pub const FILE_SCOPE: &str = "(file scope)";
+
+/// A signature is given up after this many lines without `{` or `;`.
+const SIGNATURE_LINES: usize = 60;
+
+impl Blocks {
+    /// The block that holds line `index` (from 0).
+    pub fn at(&self, index: usize) -> &str {
+        self.find(|b| b.start <= index && index <= b.end)
+    }
+
+    /// The block in which a line lands that is inserted before line `index`.
+    pub fn gap(&self, index: usize) -> &str {
+        self.find(|b| b.start < index && index <= b.end)
+    }
+
+    /// The first line of the block that holds line `index`, if there is one.
+    pub fn start_of(&self, index: usize) -> Option<usize> {
+        self.0.iter().rev().find(|b| b.start <= index && index <= b.end).map(|b| b.start)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Block> {
+        self.0.iter()
+    }
+
+    fn find(&self, inside: impl Fn(&Block) -> bool) -> &str {
+        self.0.iter().find(|b| inside(b)).map_or(FILE_SCOPE, |b| &b.name)
+    }
+
+    /// Finds the blocks of a C file.
+    pub fn scan(bytes: &[u8]) -> Blocks {
+        let mut scanner = Scanner::default();
+        let mut count = 0;
+        for (index, line) in crate::patch::split_lines(bytes).enumerate() {
+            // Most lines are indented statements: nothing starts, nothing ends.
+            let plain = matches!(line.first(), Some(b' ' | b'\t' | b'\n'))
+                && scanner.is_idle()
+                && memchr::memchr2(b'/', b'#', line).is_none();
+            if !plain {
+                scanner.line(index, line);
+            }
+            count = index + 1;
+        }
+        scanner.close(count.saturating_sub(1));
+        Blocks(scanner.blocks)
+    }
+}
+
+/// The name that a line starting a definition gives its block, as for the text after `@@` of a
+/// hunk, which is such a line, possibly cut off.
+pub fn name_of_line(line: &[u8]) -> Option<String> {
+    let mut in_comment = false;
+    let code = code_of(line, &mut in_comment);
+    code.first().is_some_and(|&b| starts_name(b)).then(|| name_of(&code))
+}
+
+#[derive(Default)]
+struct Scanner {
+    blocks: Vec<Block>,
+    in_comment: bool,
+    /// The preprocessor line above ends in a backslash.
+    continued: bool,
+    /// A definition whose `{` has not come yet: its first line and its text so far.
+    pending: Option<(usize, Vec<u8>)>,
+    /// An open block: its name and first line.
+    open: Option<(String, usize)>,
+}
+
+impl Scanner {
+    fn is_idle(&self) -> bool {
+        !self.in_comment && !self.continued && self.pending.is_none()
+    }
+
+    fn line(&mut self, index: usize, line: &[u8]) {
+        let directive = self.continued || (!self.in_comment && line.trim_ascii().starts_with(b"#"));
+        if directive {
+            self.continued = line.trim_ascii_end().ends_with(b"\\");
+            return;
+        }
+        let was_comment = self.in_comment;
+        let code = code_of(line, &mut self.in_comment);
+        let first = if was_comment { None } else { code.first().copied() };
+        match first {
+            Some(b'}') => {
+                self.pending = None;
+                self.close(index);
+                return;
+            }
+            // Inside a block this is a definition only if its `{` follows: with `#if` around two
+            // signatures, the second opens a block while the first has no end.
+            Some(b)
+                if starts_name(b)
+                    && !is_label(&code)
+                    && (self.pending.is_none() || self.open.is_none()) =>
+            {
+                self.pending = Some((index, Vec::new()));
+            }
+            _ => {}
+        }
+        let Some((start, mut text)) = self.pending.take() else { return };
+        text.extend_from_slice(&code);
+        text.push(b' ');
+        if index - start > SIGNATURE_LINES {
+            return;
+        }
+        match opening(&text) {
+            Opening::NotYet => self.pending = Some((start, text)),
+            Opening::Never => {}
+            Opening::At(brace) => {
+                self.close(start.saturating_sub(1));
+                let name = name_of(&text[..brace]);
+                if closes(&text[brace..]) {
+                    self.blocks.push(Block { name, start, end: index });
+                } else {
+                    self.open = Some((name, start));
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, end: usize) {
+        if let Some((name, start)) = self.open.take() {
+            self.blocks.push(Block { name, start, end: end.max(start) });
+        }
+    }
+}
+
+fn starts_name(b: u8) -> bool {
+    b.is_ascii_alphabetic() || b == b'_'
+}
+
+fn is_name(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_'
+}
+
+/// `finish:` and the like, which some code puts into the first column.
+fn is_label(code: &[u8]) -> bool {
+    let name = code.iter().take_while(|b| is_name(**b)).count();
+    code.get(name) == Some(&b':')
+}
+
+/// The line without comments, and with empty strings in place of all strings.
+fn code_of(line: &[u8], in_comment: &mut bool) -> Vec<u8> {
+    let mut code = Vec::with_capacity(line.len());
+    let mut i = 0;
+    while let Some(&b) = line.get(i) {
+        let pair = line.get(i..i + 2).unwrap_or_default();
+        if *in_comment {
+            if pair == b"*/" {
+                *in_comment = false;
+                i += 1;
+            }
+        } else if pair == b"/*" {
+            *in_comment = true;
+            i += 1;
+        } else if pair == b"//" {
+            break;
+        } else if b == b'"' || b == b'\'' {
+            i += 1;
+            while line.get(i).is_some_and(|&c| c != b) {
+                i += if line[i] == b'\\' { 2 } else { 1 };
+            }
+            code.extend_from_slice(&[b, b]);
+        } else if b != b'\n' && b != b'\r' {
+            code.push(b);
+        }
+        i += 1;
+    }
+    code
+}
+
+enum Opening {
+    /// Neither `{` nor `;` yet.
+    NotYet,
+    /// A declaration, or a macro call that defines something.
+    Never,
+    /// The offset of the `{`.
+    At(usize),
+}
+
+fn opening(text: &[u8]) -> Opening {
+    let mut depth = 0_i32;
+    for (i, b) in text.iter().enumerate() {
+        match b {
+            b'(' | b'[' => depth += 1,
+            b')' | b']' => depth -= 1,
+            b'{' if depth <= 0 => return Opening::At(i),
+            b';' if depth <= 0 => return Opening::Never,
+            _ => {}
+        }
+    }
+    Opening::NotYet
+}
+
+/// True if every brace of the text is closed in it.
+fn closes(text: &[u8]) -> bool {
+    let count = |brace: u8| text.iter().filter(|b| **b == brace).count();
+    count(b'{') <= count(b'}')
+}
+
+/// The name in a signature (the text before `{`).
+fn name_of(signature: &[u8]) -> String {
+    let text = String::from_utf8_lossy(signature);
+    let text = text.split('{').next().unwrap_or_default();
+    if let Some((left, _)) = text.split_once('=') {
+        let left = left.split('[').next().unwrap_or(left);
+        let name = left.rsplit(|c: char| !c.is_alphanumeric() && c != '_').find(|s| !s.is_empty());
+        return format!("{}[]", name.unwrap_or("?"));
+    }
+    // Attributes such as _printf_(3, 0) come first, so the last call at depth 0 holds the name.
+    let mut depth = 0_i32;
+    let mut paren = None;
+    for (i, c) in text.char_indices() {
+        match c {
+            '(' => {
+                if depth == 0 {
+                    paren = Some(i);
+                }
+                depth += 1;
+            }
+            ')' => depth -= 1,
+            _ => {}
+        }
+    }
+    let Some(paren) = paren else {
+        let words = text.split_whitespace().filter(|w| !matches!(*w, "typedef" | "static"));
+        return words.collect::<Vec<_>>().join(" ");
+    };
+    let before = text[..paren].trim_end();
+    let at = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |i| i + 1);
+    let name = &before[at..];
+    // A macro such as TEST(foo) is a name only with its argument.
+    if name.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()) {
+        return text[at..].split_whitespace().collect::<Vec<_>>().join(" ");
+    }
+    name.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(code: &str) -> Vec<String> {
+        let blocks = Blocks::scan(code.as_bytes());
+        blocks.iter().map(|b| format!("{} {}-{}", b.name, b.start + 1, b.end + 1)).collect()
+    }
+
+    #[test]
+    fn definitions_in_the_styles_that_systemd_has() {
+        let code = "\
+/* int no(void) { */
+#define M(x) do { \\
+} while (0)
+int proto(int a);
+_printf_(3, 0) static int one(int a,
+                              const char *b) {
+        return \"}\";
+finish:
+        return 1;
+}
+
+static const MountPoint mount_table[] = {
+        { \"/proc\", },
+};
+typedef struct Manager {
+        int n_ref;
+} Manager;
+int main(int argc, char *argv[]) { return 0; }
+TEST(foo) {
+}
+DEFINE_TRIVIAL_CLEANUP_FUNC(Manager*, manager_free);
+Manager* manager_free(Manager *m)
+{
+        return NULL;
+}
+";
+        assert_eq!(
+            names(code),
+            [
+                "one 5-10",
+                "mount_table[] 12-14",
+                "struct Manager 15-17",
+                "main 18-18",
+                "TEST(foo) 19-20",
+                "manager_free 22-25"
+            ]
+        );
+    }
+
+    #[test]
+    fn two_signatures_under_if_and_a_glob_that_looks_like_a_comment() {
+        let code = "\
+#if HAVE_X
+int f(int a) {
+#else
+int f(void) {
+#endif
+        g(\"/run/*\");
+}
+int g(void) {
+}
+";
+        assert_eq!(names(code), ["f 2-3", "f 4-7", "g 8-9"]);
+    }
+
+    #[test]
+    fn lines_and_gaps_between_functions() {
+        let blocks = Blocks::scan(b"int f(void) {\n        x();\n}\n\nint g(void) {\n}\n");
+        assert_eq!(blocks.at(0), "f");
+        assert_eq!(blocks.gap(0), FILE_SCOPE);
+        assert_eq!(blocks.gap(2), "f");
+        assert_eq!(blocks.gap(3), FILE_SCOPE);
+        assert_eq!(blocks.gap(4), FILE_SCOPE);
+        assert_eq!(blocks.at(5), "g");
+    }
+
+    #[test]
+    fn section_lines_are_named_like_definitions() {
+        let name = |s: &str| name_of_line(s.as_bytes());
+        assert_eq!(
+            name("static int mount_one(const MountPoint *p, bool rel").unwrap(),
+            "mount_one"
+        );
+        assert_eq!(name("struct Manager {").unwrap(), "struct Manager");
+        assert_eq!(name("typedef struct Manager {").unwrap(), "struct Manager");
+        assert_eq!(name("        indented"), None);
+    }
+}

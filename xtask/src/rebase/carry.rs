@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: MIT
+//! Carrying the changes of one file to another version of it: two methods, one answer.
+
+use std::sync::Arc;
+
+use super::apply::{self, Applied, Expected, Misfit};
+use super::content::Content;
+use super::merge::{self, Merged};
+use super::outcome::{Collision, HunkReport, Outcome};
+use crate::patch::FileDiff;
+
+/// The file that the patch was made on, before and after the patch.
+#[derive(Debug)]
+pub struct Base {
+    pub before: Arc<Content>,
+    pub after: Arc<Content>,
+    /// The functions that the hunks are in.
+    forward: Expected,
+    /// The same for the reverse patch.
+    reverse: Expected,
+}
+
+impl Base {
+    /// `None` if the diff does not apply to `before`.
+    pub fn new(diff: &FileDiff, before: Arc<Content>) -> Result<Option<Self>, git2::Error> {
+        let Ok(applied) = on_base(diff, &before) else { return Ok(None) };
+        let after = Arc::new(Content::new(applied.bytes)?);
+        let functions = applied.sites.into_iter().map(|s| s.functions).collect();
+        let reverse = expected(&diff.reversed(), &after);
+        Ok(Some(Base { before, after, forward: Expected::Functions(functions), reverse }))
+    }
+
+    /// The functions that the hunks of the patch are in.
+    pub fn functions(&self) -> &Expected {
+        &self.forward
+    }
+}
+
+/// What became of the file.
+#[derive(Debug)]
+pub struct Carried {
+    pub outcome: Outcome,
+    /// The patched file; the file as it was if nothing is to be changed. `None` if unsolved.
+    pub after: Option<Arc<Content>>,
+    pub reason: Option<String>,
+    pub hunks: Vec<HunkReport>,
+    pub collisions: Vec<Collision>,
+    /// The merge confirmed the result.
+    pub cross_checked: bool,
+}
+
+/// Carries `diff` to the file `ours`.
+///
+/// # Errors
+/// libgit2 failed (out of memory).
+pub fn carry(
+    diff: &FileDiff,
+    base: Option<&Base>,
+    ours: &Arc<Content>,
+) -> Result<Carried, git2::Error> {
+    let expected = base.map_or(&Expected::Headers, |b| &b.forward);
+    let forward = apply::apply(diff, ours, expected);
+    if forward.is_err()
+        && let Some(done) = upstream(diff, base, ours)
+    {
+        return Ok(done);
+    }
+    let merged = match base {
+        Some(b) => Some((b, merge::merge(&b.before, &b.after, ours)?)),
+        None => None,
+    };
+    match (forward, merged) {
+        (Ok(applied), None) => positioned(diff, applied, expected, ours, false),
+        (Ok(applied), Some((_, Merged::Clean(bytes)))) if bytes == applied.bytes => {
+            positioned(diff, applied, expected, ours, true)
+        }
+        (Ok(applied), Some((_, other))) => {
+            let mut carried = positioned(diff, applied, expected, ours, false)?;
+            let (what, collisions) = match other {
+                Merged::Clean(_) => {
+                    ("the text applies, but merging gives another file", Vec::new())
+                }
+                Merged::Conflict(list) => ("the text applies, but merging conflicts", list),
+            };
+            let landing = carried.reason.take().map(|r| format!("; it {r}")).unwrap_or_default();
+            carried.outcome = Outcome::NeedsReview;
+            carried.after = None;
+            carried.reason = Some(format!("{what}{landing}"));
+            carried.collisions = collisions;
+            Ok(carried)
+        }
+        (Err(misfit), Some((b, Merged::Clean(bytes)))) => merged_only(misfit, b, bytes, ours),
+        (Err(misfit), Some((_, Merged::Conflict(collisions)))) => {
+            Ok(unsolved(describe(diff, &misfit), collisions))
+        }
+        (Err(misfit), None) => {
+            let collision = lone_hunk(diff, &misfit);
+            Ok(unsolved(describe(diff, &misfit), vec![collision]))
+        }
+    }
+}
+
+/// The functions that the hunks are in, in the file that the patch was made on.
+pub fn expected(diff: &FileDiff, before: &Content) -> Expected {
+    match on_base(diff, before) {
+        Ok(applied) => {
+            Expected::Functions(applied.sites.into_iter().map(|s| s.functions).collect())
+        }
+        Err(_) => Expected::Headers,
+    }
+}
+
+/// Applies the patch to the file it was made on. Its lines may have moved there too, if a patch
+/// before it in the series was edited.
+pub fn on_base(diff: &FileDiff, before: &Content) -> Result<Applied, Misfit> {
+    apply::apply_at_headers(diff, before)
+        .map_or_else(|| apply::apply(diff, before, &Expected::Headers), Ok)
+}
+
+/// The text applies; it counts if every hunk is in its function.
+fn positioned(
+    diff: &FileDiff,
+    applied: Applied,
+    expected: &Expected,
+    ours: &Content,
+    cross_checked: bool,
+) -> Result<Carried, git2::Error> {
+    let mut hunks = Vec::with_capacity(applied.sites.len());
+    let mut reason = None;
+    for (index, (hunk, site)) in diff.hunks.iter().zip(&applied.sites).enumerate() {
+        let made_in = match expected {
+            Expected::Functions(of) => of.get(index).filter(|f| **f != site.functions).cloned(),
+            Expected::Headers => None,
+        };
+        if !expected.holds(index, hunk, ours, site) && reason.is_none() {
+            let here = site.functions.join(", ");
+            let made = made_in.as_ref().map_or_else(
+                || String::from_utf8_lossy(&hunk.section).into_owned(),
+                |f| f.join(", "),
+            );
+            reason = Some(format!("lands in {here}, was made in {made}"));
+        }
+        let (line_old, line_new) = (apply::first_line(hunk) + 1, site.line + 1);
+        hunks.push(HunkReport {
+            functions: site.functions.clone(),
+            made_in: made_in.unwrap_or_default(),
+            line_old,
+            line_new,
+            offset: line_new.cast_signed() - line_old.cast_signed(),
+        });
+    }
+    let outcome = match &reason {
+        Some(_) => Outcome::NeedsReview,
+        None if hunks.iter().any(|h| h.offset != 0) => Outcome::Moved,
+        None => Outcome::Clean,
+    };
+    let after = match reason {
+        Some(_) => None,
+        None => Some(Arc::new(Content::new(applied.bytes)?)),
+    };
+    Ok(Carried { outcome, after, reason, hunks, collisions: Vec::new(), cross_checked })
+}
+
+/// Only the merge succeeds; it counts if its changes are in the functions they were made in.
+fn merged_only(
+    misfit: Misfit,
+    base: &Base,
+    bytes: Vec<u8>,
+    ours: &Arc<Content>,
+) -> Result<Carried, git2::Error> {
+    if bytes == ours.bytes {
+        return Ok(Carried {
+            outcome: Outcome::Empty,
+            after: Some(ours.clone()),
+            reason: Some("merging the patch leaves the file as it is".into()),
+            hunks: Vec::new(),
+            collisions: Vec::new(),
+            cross_checked: false,
+        });
+    }
+    let after = Arc::new(Content::new(bytes)?);
+    let made = merge::groups(&base.before, &base.after)?;
+    let landed = merge::groups(ours, &after)?;
+    let doubt = merge::compare(&made, &landed);
+    let hunks = merge::report(&made, &landed);
+    let why = format!("hunk {} does not apply: {}", misfit.hunk + 1, misfit.reason);
+    Ok(match doubt {
+        None => Carried {
+            outcome: Outcome::Merged,
+            after: Some(after),
+            reason: Some(why),
+            hunks,
+            collisions: Vec::new(),
+            cross_checked: false,
+        },
+        Some(doubt) => Carried {
+            outcome: Outcome::NeedsReview,
+            after: None,
+            reason: Some(format!("{why}; merged, it {doubt}")),
+            hunks,
+            collisions: Vec::new(),
+            cross_checked: false,
+        },
+    })
+}
+
+/// The reverse applies: what the patch wants is there already.
+fn upstream(diff: &FileDiff, base: Option<&Base>, ours: &Arc<Content>) -> Option<Carried> {
+    let reverse = diff.reversed();
+    let expected = base.map_or(&Expected::Headers, |b| &b.reverse);
+    let applied = apply::apply(&reverse, ours, expected).ok()?;
+    let mut hunks = Vec::new();
+    for (index, (hunk, site)) in reverse.hunks.iter().zip(&applied.sites).enumerate() {
+        if !expected.holds(index, hunk, ours, site) {
+            return None;
+        }
+        let (line_old, line_new) = (apply::first_line(hunk) + 1, site.line + 1);
+        hunks.push(HunkReport {
+            functions: site.functions.clone(),
+            made_in: Vec::new(),
+            line_old,
+            line_new,
+            offset: line_new.cast_signed() - line_old.cast_signed(),
+        });
+    }
+    let all = hunks.len();
+    let lines: Vec<String> = hunks.iter().map(|h| h.line_new.to_string()).collect();
+    Some(Carried {
+        outcome: Outcome::AlreadyUpstream,
+        after: Some(ours.clone()),
+        reason: Some(format!(
+            "the reverse of {all} of {all} hunks applies, at line {}",
+            lines.join(", ")
+        )),
+        hunks,
+        collisions: Vec::new(),
+        cross_checked: false,
+    })
+}
+
+fn describe(diff: &FileDiff, misfit: &Misfit) -> String {
+    format!("hunk {} of {} does not apply: {}", misfit.hunk + 1, diff.hunks.len(), misfit.reason)
+}
+
+/// The hunk itself, where there is no base and so nothing to merge.
+fn lone_hunk(diff: &FileDiff, misfit: &Misfit) -> Collision {
+    let text = |lines: Vec<&[u8]>| String::from_utf8_lossy(&lines.concat()).into_owned();
+    diff.hunks.get(misfit.hunk).map_or_else(
+        || Collision {
+            line: 0,
+            function: String::new(),
+            ours: None,
+            base: String::new(),
+            theirs: String::new(),
+        },
+        |hunk| Collision {
+            line: hunk.old_start,
+            function: String::from_utf8_lossy(&hunk.section).into_owned(),
+            ours: None,
+            base: text(hunk.old_side().collect()),
+            theirs: text(hunk.new_side().collect()),
+        },
+    )
+}
+
+/// No place was found.
+pub fn unsolved(reason: String, collisions: Vec<Collision>) -> Carried {
+    Carried {
+        outcome: Outcome::Conflict,
+        after: None,
+        reason: Some(reason),
+        hunks: Vec::new(),
+        collisions,
+        cross_checked: false,
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+//! Three-way merge of one file, as git does it, and where its changes landed.
+
+use git2::{MergeFileInput, MergeFileOptions};
+
+use super::apply;
+use super::content::Content;
+use super::outcome::{Collision, HunkReport};
+use crate::patch::{self, Kind};
+
+/// The answer of the merge.
+#[derive(Debug)]
+pub enum Merged {
+    Clean(Vec<u8>),
+    Conflict(Vec<Collision>),
+}
+
+/// Long enough not to be found in source files.
+const MARKER: usize = 43;
+
+/// Merges the change from `base` to `theirs` into `ours`.
+///
+/// # Errors
+/// libgit2 failed (out of memory).
+pub fn merge(base: &Content, theirs: &Content, ours: &Content) -> Result<Merged, git2::Error> {
+    if base.oid == ours.oid {
+        return Ok(Merged::Clean(theirs.bytes.clone()));
+    }
+    fn input(content: &Content) -> MergeFileInput<'_> {
+        let mut input = MergeFileInput::new();
+        input.content(&content.bytes);
+        input
+    }
+    let mut options = MergeFileOptions::new();
+    options.style_diff3(true).marker_size(MARKER as u16);
+    let result = git2::merge_file(&input(base), &input(ours), &input(theirs), Some(&mut options))?;
+    if result.is_automergeable() {
+        return Ok(Merged::Clean(result.content().to_vec()));
+    }
+    collisions(result.content(), base, theirs, ours).map(Merged::Conflict)
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Part {
+    Both,
+    Ours,
+    Base,
+    Theirs,
+}
+
+/// Reads git's conflict markers.
+fn collisions(
+    marked: &[u8],
+    base: &Content,
+    theirs: &Content,
+    ours: &Content,
+) -> Result<Vec<Collision>, git2::Error> {
+    let mut part = Part::Both;
+    // The file as it would be if all conflicts went to `ours`, to find their lines in `ours`.
+    let mut resolved: Vec<u8> = Vec::new();
+    let mut line = 0;
+    let mut found: Vec<[Vec<u8>; 3]> = Vec::new();
+    let mut lines: Vec<usize> = Vec::new();
+    for text in patch::split_lines(marked) {
+        let marker = |b: u8| text.len() > MARKER && text[..MARKER].iter().all(|c| *c == b);
+        if part == Part::Both && marker(b'<') {
+            part = Part::Ours;
+            found.push(Default::default());
+            lines.push(line);
+        } else if part == Part::Ours && marker(b'|') {
+            part = Part::Base;
+        } else if part == Part::Base && marker(b'=') {
+            part = Part::Theirs;
+        } else if part == Part::Theirs && marker(b'>') {
+            part = Part::Both;
+        } else {
+            if matches!(part, Part::Both | Part::Ours) {
+                resolved.extend_from_slice(text);
+                line += 1;
+            }
+            if let Some(sides) = found.last_mut() {
+                match part {
+                    Part::Both => {}
+                    Part::Ours => sides[0].extend_from_slice(text),
+                    Part::Base => sides[1].extend_from_slice(text),
+                    Part::Theirs => sides[2].extend_from_slice(text),
+                }
+            }
+        }
+    }
+    let to_ours = patch::diff("-", Some(&ours.bytes), 0, &resolved, 0)?;
+    let made = groups(base, theirs)?;
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    Ok(found
+        .iter()
+        .zip(lines)
+        .map(|([mine, old, new], line)| {
+            // Lines that the merge brought in above this conflict are not in `ours`.
+            let above = to_ours.hunks.iter().filter(|h| h.new_start <= line);
+            let growth: isize = above.map(patch::Hunk::growth).sum();
+            let at = line.saturating_add_signed(-growth);
+            let here = if mine.is_empty() { ours.blocks().gap(at) } else { ours.blocks().at(at) };
+            let made_in = made
+                .iter()
+                .find(|g| !g.text.is_empty() && (contains(new, &g.text) || contains(old, &g.text)));
+            let function = match made_in.and_then(|g| g.functions.first()) {
+                Some(made) if made != here => format!("{here} (made in {made})"),
+                _ => here.to_owned(),
+            };
+            Collision {
+                line: at + 1,
+                function,
+                ours: Some(text(mine)),
+                base: text(old),
+                theirs: text(new),
+            }
+        })
+        .collect())
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|w| w == part)
+}
+
+/// A change without context.
+#[derive(Debug)]
+pub struct Group {
+    /// Its first line in the old file, from 0.
+    pub line: usize,
+    pub functions: Vec<String>,
+    pub added: usize,
+    pub removed: usize,
+    /// The first added line, else the first removed one.
+    text: Vec<u8>,
+}
+
+/// The changes between two files, with the functions of the old file that they are in.
+pub fn groups(before: &Content, after: &Content) -> Result<Vec<Group>, git2::Error> {
+    let diff = patch::diff("-", Some(&before.bytes), 0, &after.bytes, 0)?;
+    Ok(diff
+        .hunks
+        .iter()
+        .map(|hunk| {
+            let line = apply::first_line(hunk);
+            let count = |kind| hunk.lines.iter().filter(|l| l.kind == kind).count();
+            let first = |kind| hunk.lines.iter().find(|l| l.kind == kind).map(|l| l.text.clone());
+            Group {
+                line,
+                functions: apply::functions(hunk, line, before.blocks()),
+                added: count(Kind::Add),
+                removed: count(Kind::Remove),
+                text: first(Kind::Add).or_else(|| first(Kind::Remove)).unwrap_or_default(),
+            }
+        })
+        .collect())
+}
+
+/// Compares where changes were made with where they landed: the same functions in the same order,
+/// and as many lines. Returns what differs.
+pub fn compare(made: &[Group], landed: &[Group]) -> Option<String> {
+    let lines = |g: &[Group]| g.iter().fold((0, 0), |(a, r), g| (a + g.added, r + g.removed));
+    let (was, is) = (lines(made), lines(landed));
+    if was != is {
+        return Some(format!(
+            "the patch adds {} and removes {} lines, here {} and {}: a part of it is there already",
+            was.0, was.1, is.0, is.1
+        ));
+    }
+    let functions = |g: &[Group]| {
+        let mut all: Vec<String> = g.iter().flat_map(|g| g.functions.clone()).collect();
+        all.dedup();
+        all
+    };
+    let (was, is) = (functions(made), functions(landed));
+    if was == is {
+        return None;
+    }
+    let pairs = was.iter().zip(&is).find(|(a, b)| a != b);
+    Some(match pairs {
+        Some((made, here)) => format!("lands in {here}, was made in {made}"),
+        None => format!("lands in {}, was made in {}", is.join(", "), was.join(", ")),
+    })
+}
+
+/// The report of merged changes, matched up in order as far as both sides have the same number.
+pub fn report(made: &[Group], landed: &[Group]) -> Vec<HunkReport> {
+    landed
+        .iter()
+        .enumerate()
+        .map(|(i, group)| {
+            let origin = if made.len() == landed.len() { made.get(i) } else { None };
+            let (line_old, line_new) = (origin.map_or(group.line, |g| g.line) + 1, group.line + 1);
+            HunkReport {
+                functions: group.functions.clone(),
+                made_in: origin
+                    .filter(|g| g.functions != group.functions)
+                    .map(|g| g.functions.clone())
+                    .unwrap_or_default(),
+                line_old,
+                line_new,
+                offset: line_new.cast_signed() - line_old.cast_signed(),
+            }
+        })
+        .collect()
+}
