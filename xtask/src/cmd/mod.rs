@@ -2,6 +2,7 @@
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
 pub mod doctor;
+mod prepare;
 pub mod rebase_patches;
 mod rebase_text;
 pub mod sources;

@@ -7,6 +7,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::Context;
+use super::prepare::{self, Installed};
 use crate::boot::checks::{self, CHECKS, Check};
 use crate::boot::record::{self, Record};
 use crate::boot::verdict::Outcome;
@@ -16,6 +17,7 @@ use crate::exec;
 use crate::fault::{Fault, Status};
 use crate::image::{self, Identity, Image, Layer};
 use crate::profile::Profile;
+use crate::requirements::{self, Need};
 use crate::version::SystemdVersion;
 
 /// Boot patched systemd in a plain container and judge it
@@ -25,9 +27,9 @@ use crate::version::SystemdVersion;
 /// and be refused in the plain container.
 #[derive(Debug, clap::Args)]
 pub struct Args {
-    /// Versions to test
+    /// Versions to test, such as 262 or 257.13 (default: the newest in patches/sources.lock)
     #[arg(long, value_name = "VERSION", num_args = 1..)]
-    pub systemd: Vec<SystemdVersion>,
+    pub systemd: Vec<String>,
 
     /// Judge stock systemd instead, which is refused (exit code 1)
     #[arg(long)]
@@ -61,13 +63,6 @@ pub struct Args {
 /// Transcripts of older runs are removed.
 const RUNS_KEPT: usize = 100;
 
-/// An installed systemd, ready to become a layer. The build stage gives it.
-#[derive(Debug, Clone)]
-pub struct Installed {
-    pub identity: Identity,
-    pub tree: PathBuf,
-}
-
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if args.list_checks {
         return list(context);
@@ -78,10 +73,13 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             .into());
     }
     let begin = Instant::now();
-    let pairs = installed(args)?;
+    let ready = ready_made(args)?;
+    if ready.is_none() {
+        let needs = [Need::Sources, Need::Build, Need::Image, Need::Engine];
+        requirements::ensure(&needs, context.ui, &context.cache)?;
+    }
     // First, since without an engine all other work is in vain.
     let engine = engine::find(args.engine, &context.cache, context.ui)?;
-    let base = image::base_layer(&context.cache, context.ui)?;
     let now = SystemTime::now();
     let mut record = Record {
         schema: record::SCHEMA,
@@ -93,40 +91,63 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         seconds: 0.0,
     };
     let dir = context.cache.runs().join(&record.id);
-    for (main, stock) in &pairs {
-        let subject = examine(context, args, &engine, &base, main, stock.as_ref(), &dir)?;
+    let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
+        let base = image::base_layer(&context.cache, context.ui)?;
+        let subject = examine(context, args, &engine, &base, main, stock, &dir)?;
         record.subjects.push(subject);
         // After each, so that an interrupt loses nothing.
         record.seconds = begin.elapsed().as_secs_f64();
-        save(&dir, &record)?;
+        save(&dir, &record)
+    };
+    let mut status = Status::Yes;
+    if let Some((main, stock)) = &ready {
+        judge(main, stock.as_ref())?;
+    } else {
+        let sources = prepare::sources(context)?;
+        let versions = prepare::versions(&sources, &args.systemd)?;
+        let (pairs, fits) = prepare::recipes(context, &sources, &versions)?;
+        status = fits;
+        for pair in &pairs {
+            // Stock first: the patched build then compiles only what the patches touch.
+            let stock = prepare::install(context, &sources, &pair.stock)?;
+            match &pair.patched {
+                _ if args.stock => judge(&stock, Some(&stock))?,
+                Some(recipe) => judge(&prepare::install(context, &sources, recipe)?, Some(&stock))?,
+                None => {}
+            }
+        }
     }
     record::prune(&context.cache.runs(), RUNS_KEPT);
     report(context, args, &record, &dir)?;
     if args.keep {
         hold(context, &engine)?;
     }
-    Ok(record.subjects.iter().fold(Status::Yes, |all, s| all.and(s.verdict.into())))
+    Ok(record.subjects.iter().fold(status, |all, s| all.and(s.verdict.into())))
 }
 
-/// What to examine, each with its control.
-fn installed(args: &Args) -> Result<Vec<(Installed, Option<Installed>)>> {
+/// The trees of `--tree` and `--stock-tree`: what to examine, with its control.
+fn ready_made(args: &Args) -> Result<Option<(Installed, Option<Installed>)>> {
     let one = |version: SystemdVersion, flavour: &str, tree: &Path| Installed {
         identity: Identity { version, flavour: flavour.into(), patches: Vec::new(), tree: None },
         tree: tree.to_owned(),
     };
-    match (args.systemd.as_slice(), &args.tree, &args.stock_tree) {
-        ([version], Some(tree), stock) if !args.stock => {
-            let stock = stock.as_ref().map(|s| one(*version, "stock", s));
-            Ok(vec![(one(*version, "patched", tree), stock)])
+    if args.tree.is_none() && args.stock_tree.is_none() {
+        return Ok(None);
+    }
+    let [version] = args.systemd.as_slice() else {
+        return Err(Fault::new("--tree and --stock-tree go with one --systemd VERSION").into());
+    };
+    let version = version.parse()?;
+    match (&args.tree, &args.stock_tree) {
+        (Some(tree), stock) if !args.stock => {
+            let stock = stock.as_ref().map(|s| one(version, "stock", s));
+            Ok(Some((one(version, "patched", tree), stock)))
         }
-        ([version], _, Some(stock)) if args.stock => {
-            let stock = one(*version, "stock", stock);
-            Ok(vec![(stock.clone(), Some(stock))])
+        (_, Some(stock)) if args.stock => {
+            let stock = one(version, "stock", stock);
+            Ok(Some((stock.clone(), Some(stock))))
         }
-        _ => {
-            Err(Fault::new("give one --systemd VERSION with --tree DIR (and --stock-tree DIR)")
-                .into())
-        }
+        _ => Err(Fault::new("--tree is for patched systemd, --stock-tree for stock").into()),
     }
 }
 

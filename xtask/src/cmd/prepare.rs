@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: MIT
+//! What commands that boot something share: from the names of versions to installed systemds.
+
+use anyhow::Result;
+
+use super::{Context, rebase_text};
+use crate::build::{self, Request};
+use crate::fault::{Fault, Status};
+use crate::image::Identity;
+use crate::rebase::{Engine, Target, VersionRun};
+use crate::series::{self, Series};
+use crate::sources::{self, Lock, Sources, TreeId};
+use crate::version::SystemdVersion;
+
+/// A systemd to be built: a version, and what is applied to it.
+#[derive(Debug, Clone)]
+pub struct Recipe {
+    pub identity: Identity,
+    tree: TreeId,
+}
+
+/// An installed systemd, ready to become a layer of an image.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    pub identity: Identity,
+    pub tree: std::path::PathBuf,
+}
+
+/// The two systemds of one version.
+#[derive(Debug)]
+pub struct Pair {
+    pub stock: Recipe,
+    /// `None` if the series does not fit the version.
+    pub patched: Option<Recipe>,
+}
+
+/// The sources that commands work on.
+pub fn sources<'a>(context: &Context<'a>) -> Result<Sources<'a>> {
+    let lock = Lock::load(&context.checkout.lock())?;
+    Sources::open(&context.cache, lock, &context.global.into(), context.ui)
+}
+
+/// The versions that the user named; without any, the newest one that is in the lock.
+pub fn versions(sources: &Sources<'_>, words: &[String]) -> Result<Vec<SystemdVersion>> {
+    if !words.is_empty() {
+        return sources.resolve(words);
+    }
+    let available = sources.available()?;
+    let newest = available.iter().rev().find(|a| a.locked && a.refused.is_none());
+    newest.map(|a| vec![a.version]).ok_or_else(|| {
+        Fault::new("no version of patches/sources.lock can be had here")
+            .hint("cargo xtask sources says who was asked; --systemd-git PATH names a clone")
+            .into()
+    })
+}
+
+/// Fetches the versions and carries the series to them, in memory. Where a patch does not fit, the
+/// reason is shown and the status is no; the other versions go on.
+pub fn recipes(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    versions: &[SystemdVersion],
+) -> Result<(Vec<Pair>, Status)> {
+    let series = series::load(&context.checkout.patches())?;
+    let mut trees = Vec::new();
+    for version in versions {
+        trees.push(Target { version: *version, tree: sources.get(*version)?.tree.oid()? });
+    }
+    let step = context.ui.step("carry the patches");
+    let targets = with_bases(sources, &series, &trees)?;
+    let runs = Engine::open(sources.git().path())?.run(&series, &targets, versions)?;
+    step.done(&rebase_text::summary(&runs, 0.0));
+    for text in rebase_text::problems(&series, &runs, context.ui) {
+        context.ui.result(&text);
+    }
+    let all_fit = runs.iter().all(VersionRun::is_settled);
+    let pairs = runs.iter().map(|run| pair(sources, &series, run)).collect::<Result<_>>()?;
+    Ok((pairs, if all_fit { Status::Yes } else { Status::No }))
+}
+
+/// Beside the versions asked for, those that variants were made on: a merge needs them. One that
+/// cannot be had is left out; the engine says what it could not cross-check.
+fn with_bases(sources: &Sources<'_>, series: &Series, wanted: &[Target]) -> Result<Vec<Target>> {
+    let mut targets = wanted.to_vec();
+    let known = sources.known();
+    for base in series.patches.iter().flat_map(|p| &p.variants).map(|v| v.base) {
+        let here = known.iter().any(|a| a.version == base && a.present && a.refused.is_none());
+        if here && !targets.iter().any(|t| t.version == base) {
+            targets.push(Target { version: base, tree: sources.get(base)?.tree.oid()? });
+        }
+    }
+    targets.sort_by_key(|t| t.version);
+    Ok(targets)
+}
+
+fn pair(sources: &Sources<'_>, series: &Series, run: &VersionRun) -> Result<Pair> {
+    let recipe = |flavour: &str, patches: Vec<String>, tree: TreeId| Recipe {
+        identity: Identity {
+            version: run.version,
+            flavour: flavour.to_owned(),
+            patches,
+            tree: Some(tree.0.clone()),
+        },
+        tree,
+    };
+    let patched = if run.is_settled() {
+        let applied = series.patches.iter().zip(&run.cells);
+        let ids = applied.filter(|(_, c)| c.outcome.is_applied()).map(|(p, _)| p.id.clone());
+        Some(recipe("patched", ids.collect(), run.state.write(sources.git())?.into()))
+    } else {
+        None
+    };
+    Ok(Pair { stock: recipe("stock", Vec::new(), run.state.tree.into()), patched })
+}
+
+/// Builds and installs a systemd, or finds it built.
+pub fn install(context: &Context<'_>, sources: &Sources<'_>, recipe: &Recipe) -> Result<Installed> {
+    let request = Request {
+        version: recipe.identity.version,
+        tree: &recipe.tree.0,
+        flavour: &recipe.identity.flavour,
+    };
+    let built = build::build(&context.cache, context.ui, &request, |dir| {
+        let report = sources::write_tree(sources.git(), &recipe.tree, dir)?;
+        for blob in &report.missing {
+            tracing::info!(?blob, "left out: the clone lacks it");
+        }
+        Ok(())
+    })?;
+    Ok(Installed { identity: recipe.identity.clone(), tree: built.install })
+}
