@@ -219,16 +219,20 @@ impl Running {
     /// Waits for the end, the deadline or an interrupt, whichever is first.
     pub fn wait(&mut self, mut progress: impl FnMut(&str)) -> Result<ExitStatus> {
         let mut lines = BufReader::new(File::open(&self.transcript)?);
-        let mut line = String::new();
+        let mut line = Vec::new();
         loop {
             let status = self.poll()?;
-            while lines.read_line(&mut line).is_ok_and(|n| n > 0) {
-                if line.ends_with('\n') || status.is_some() {
-                    progress(line.trim_end());
+            while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+                if line.ends_with(b"\n") {
+                    progress(String::from_utf8_lossy(&line).trim_end());
                     line.clear();
                 }
             }
             if let Some(status) = status {
+                // The last line may lack its newline, and an earlier turn may have read it.
+                if !line.is_empty() {
+                    progress(String::from_utf8_lossy(&line).trim_end());
+                }
                 return Ok(status);
             }
             if self.start.elapsed() > self.deadline {
