@@ -5,6 +5,8 @@
 //! command says and leaves behind is a snapshot. What it wrote must be stable (`--check` finds
 //! nothing), and is applied with the real `git apply` and GNU `patch -F0`, which must agree.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::fs;
@@ -198,4 +200,106 @@ fn apply_with_real_tools(case: &Case) {
             assert_eq!(theirs, patched, "{}: {tool} on {version} differs", case.name);
         }
     }
+}
+
+fn case(name: &str) -> Case {
+    Case::new(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rebase").join(name))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The way out of a conflict that the command names.
+#[test]
+fn a_conflict_is_solved_by_writing_the_patch_file_it_names() {
+    let case = case("conflict");
+    assert_eq!(case.run(&["258"]).status.code(), Some(1));
+    let version = "258".parse().unwrap();
+    let path = "src/core/a.c";
+    let before = fs::read(case.trees[&version].join(path)).unwrap();
+    let text = String::from_utf8(before.clone()).unwrap();
+    let after =
+        text.replacen("        r = prepare_all", "        mark(a);\n        r = prepare_all", 1);
+    let file = xtask::patch::diff(path, Some(&before), 0o100_644, after.as_bytes(), 3).unwrap();
+    let message = b"Subject: [PATCH] a test\n\nUpstream-Status: Inappropriate [test]\n".to_vec();
+    let patch = xtask::patch::PatchText { message, files: vec![file] };
+    let written = case.checkout().join("patches/0001-a/258.patch");
+    fs::write(&written, patch.to_bytes()).unwrap();
+
+    let run = case.run(&["258"]);
+    assert_eq!(run.status.code(), Some(0), "{}", stdout(&run));
+    assert_eq!(fs::read(written).unwrap(), patch.to_bytes(), "a text of a person was changed");
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    assert_eq!(series.patches[0].variant_for(version).unwrap().base, version);
+    apply_with_real_tools(&case);
+}
+
+#[test]
+fn versions_that_are_not_here_keep_what_they_have() {
+    let case = case("merged");
+    assert_eq!(case.run(&["--all"]).status.code(), Some(0));
+    let before = files(&case.checkout());
+    let repo = git2::Repository::open_bare(&case.clone).unwrap();
+    repo.find_reference("refs/tags/v258.1").unwrap().delete().unwrap();
+    repo.find_reference("refs/tags/v258").unwrap().delete().unwrap();
+    fs::remove_dir_all(case.dir.path().join("cache")).unwrap();
+    let run = case.run(&[]);
+    assert_eq!(run.status.code(), Some(0), "{}", stdout(&run));
+    assert!(stdout(&run).contains("kept as it is: 258 - 258.1"), "{}", stdout(&run));
+    assert_eq!(files(&case.checkout()), before);
+}
+
+#[test]
+fn a_verified_version_that_stops_fitting_stops_all_writing() {
+    let case = case("moved");
+    assert_eq!(case.run(&["--all"]).status.code(), Some(0));
+    let patch = case.checkout().join("patches/0001-a/257.patch");
+    let text = fs::read_to_string(&patch).unwrap();
+    fs::write(&patch, text.replace("         if (r < 0)", "         if (r > 0)")).unwrap();
+    let before = files(&case.checkout());
+    let run = case.run(&["--all"]);
+    assert_eq!(run.status.code(), Some(1), "{}", stdout(&run));
+    assert!(stdout(&run).contains("nothing was written"), "{}", stdout(&run));
+    assert_eq!(files(&case.checkout()), before);
+}
+
+#[test]
+fn a_missing_object_is_named_and_stops_only_its_version() {
+    let case = case("moved");
+    let content = fs::read(case.trees[&"257.1".parse().unwrap()].join("src/core/a.c")).unwrap();
+    let oid = git2::Oid::hash_object(git2::ObjectType::Blob, &content).unwrap().to_string();
+    fs::remove_file(case.clone.join("objects").join(&oid[..2]).join(&oid[2..])).unwrap();
+    let run = case.run(&["--all"]);
+    let text = stdout(&run);
+    assert_eq!(run.status.code(), Some(2), "{text}");
+    assert!(text.contains(&oid) && text.contains("src/core/a.c of 257.1"), "{text}");
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    let patch = &series.patches[0];
+    assert!(patch.variant_for("257".parse().unwrap()).is_some());
+    assert!(patch.variant_for("257.1".parse().unwrap()).is_none());
+}
+
+#[test]
+fn a_part_of_the_series_gives_a_tree_of_its_own() {
+    let case = case("two-patches-a-b-a");
+    assert_eq!(case.run(&["--all"]).status.code(), Some(0));
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    let repo = git2::Repository::open_bare(&case.clone).unwrap();
+    let version = "257.1".parse().unwrap();
+    let upstream = tree(&repo, &case.trees[&version]);
+    let patched =
+        |ids: &[&str]| xtask::rebase::patched_tree(&repo, &series, upstream, version, ids);
+    assert_eq!(patched(&[]).unwrap(), upstream);
+    let json = case.run(&["--check", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let rows = json["versions"].as_array().unwrap();
+    let row = rows.iter().find(|r| r["version"] == "257.1").unwrap();
+    assert_eq!(row["patched_tree"], patched(&["0001-a", "0002-b"]).unwrap().to_string());
+    let first = patched(&["0001-a"]).unwrap();
+    assert_ne!(first, upstream);
+    // The second patch changes lines that the first one brings.
+    let error = patched(&["0002-b"]).unwrap_err();
+    assert!(error.to_string().contains("needs a patch that is left out"), "{error}");
+    assert!(patched(&["0009-x"]).is_err());
 }
