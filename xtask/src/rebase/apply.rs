@@ -99,6 +99,16 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
                 }
             }
         };
+        // As git: a hunk that starts with line 1 belongs there, one without lines below its last
+        // change belongs to the end. Only checked, not used to choose: lines that repeat are
+        // ambiguous all the same.
+        let count = hunk.old_side().count();
+        let (from_start, to_end) = (hunk.old_start <= 1, hunk.ends_the_file());
+        if (from_start && site.line != 0) || (to_end && site.line + count != file.len()) {
+            return Err(misfit(
+                "its lines are there, but not at the start or end as before".into(),
+            ));
+        }
         if site.line < floor {
             return Err(misfit("its lines are there, but above those of the hunk before".into()));
         }
@@ -109,7 +119,7 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
             candidates.iter().all(|&c| c == site.line || distance(c) > distance(site.line))
         });
         last_offset = site.line.cast_signed() - header.cast_signed();
-        floor = site.line + hunk.old_side().count();
+        floor = site.line + count;
         sites.push(site);
     }
     let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
@@ -155,15 +165,8 @@ fn candidates(hunk: &Hunk, file: &Content) -> Vec<usize> {
     if count == 0 {
         return if file.is_empty() { vec![0] } else { Vec::new() };
     }
-    let Some(last) = file.len().checked_sub(count) else { return Vec::new() };
     let old: Vec<u8> = hunk.old_side().flatten().copied().collect();
-    // As git: a hunk that starts with line 1 belongs there, one without lines below its last
-    // change belongs to the end.
-    let from_start = hunk.old_start <= 1;
-    let to_end = hunk.ends_the_file();
-    let mut sites = file.find(&old);
-    sites.retain(|&s| (!from_start || s == 0) && (!to_end || s == last));
-    sites
+    file.find(&old)
 }
 
 /// The blocks that the changes of a hunk lie in if its first line is line `line`.
