@@ -3,8 +3,13 @@
 //!
 //! [`read`] runs a short command through xshell and keeps its stderr for the error. [`Job`] runs a
 //! long one: in a process group of its own, with a deadline, its output kept in a transcript, and
-//! killed as a group when the deadline passes or the user interrupts. Children get `SIGKILL` from
+//! killed as a group when the deadline passes or the user interrupts. [`Call`] runs a short one
+//! with a deadline and input of its own and gives back both outputs. Children get `SIGKILL` from
 //! the kernel when this process dies, so even `kill -9` leaves nothing running.
+
+mod call;
+
+pub use call::{Answer, Call, quote};
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -80,6 +85,8 @@ pub fn have(program: &str) -> bool {
 #[must_use = "nothing runs until `run` or `spawn`"]
 pub struct Job {
     command: Command,
+    /// For messages; the command's own program may be a wrapper.
+    name: String,
     deadline: Duration,
     transcript: PathBuf,
 }
@@ -89,7 +96,20 @@ impl Job {
     pub fn new(program: &str, transcript: &Path) -> Self {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).process_group(0);
-        Job { command, deadline: Duration::from_secs(600), transcript: transcript.to_owned() }
+        let name = program.to_owned();
+        Job { command, name, deadline: Duration::from_secs(600), transcript: transcript.to_owned() }
+    }
+
+    /// A job whose descendants cannot outlive it, for programs that start many of their own: as root
+    /// it runs in PID and mount namespaces of its own, which the kernel ends with it. Other users
+    /// get a plain job.
+    pub fn contained(program: &str, transcript: &Path) -> Self {
+        if !rustix::process::geteuid().is_root() || !have("unshare") || !have(program) {
+            return Job::new(program, transcript);
+        }
+        let namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+        let job = Job::new("unshare", transcript).args(namespaces).arg("--").arg(program);
+        Job { name: program.to_owned(), ..job }
     }
 
     pub fn args<S: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
@@ -120,7 +140,7 @@ impl Job {
     /// Starts the job and leaves it running; it is killed when the returned guard is dropped.
     pub fn spawn(mut self) -> Result<Running> {
         check_interrupt()?;
-        let name = self.command.get_program().to_string_lossy().into_owned();
+        let name = self.name;
         if let Some(dir) = self.transcript.parent() {
             std::fs::create_dir_all(dir)
                 .with_context(|| format!("cannot create {}", dir.display()))?;
@@ -128,12 +148,7 @@ impl Job {
         let out = File::create(&self.transcript)
             .with_context(|| format!("cannot write {}", self.transcript.display()))?;
         self.command.stdout(out.try_clone()?).stderr(out);
-        // SAFETY: prctl(PR_SET_PDEATHSIG) is async-signal-safe and touches no memory of the parent.
-        unsafe {
-            self.command.pre_exec(|| {
-                set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)
-            });
-        }
+        die_with_parent(&mut self.command);
         tracing::debug!(command = ?self.command, "spawn");
         let child = self.command.spawn().map_err(|e| match e.kind() {
             std::io::ErrorKind::NotFound => Fault::cannot_try(format!("`{name}` is not installed"))
@@ -157,6 +172,20 @@ impl Job {
         let status = running.wait(progress)?;
         if status.success() { Ok(()) } else { Err(running.failure(&status.to_string())) }
     }
+}
+
+/// Has the kernel kill the child when the *thread* that starts it ends, however it ends.
+fn die_with_parent(command: &mut Command) {
+    // SAFETY: prctl(PR_SET_PDEATHSIG) is async-signal-safe and touches no memory of the parent.
+    unsafe {
+        command.pre_exec(|| {
+            set_parent_process_death_signal(Some(Signal::KILL)).map_err(std::io::Error::from)
+        });
+    }
+}
+
+fn group_of(child: &Child) -> Option<Pid> {
+    i32::try_from(child.id()).ok().and_then(Pid::from_raw)
 }
 
 /// A started [`Job`]; dropping it kills the process group.
@@ -237,7 +266,7 @@ impl Running {
         if self.ended.is_some() {
             return None;
         }
-        i32::try_from(self.child.id()).ok().and_then(Pid::from_raw)
+        group_of(&self.child)
     }
 
     fn kill(&mut self) {

@@ -53,5 +53,6 @@ pub enum Command {
     Doctor(cmd::doctor::Args),
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),
+    TestImage(cmd::test_image::Args),
     RebasePatches(cmd::rebase_patches::Args),
 }

@@ -15,12 +15,15 @@
 //! - Whatever is started (process, container, mount) belongs to a guard that ends it.
 
 pub mod atomic;
+pub mod boot;
 pub mod build;
 pub mod cmd;
+pub mod engine;
 pub mod exec;
 pub mod fault;
 pub mod flags;
 pub mod host;
+pub mod image;
 pub mod patch;
 pub mod profile;
 pub mod rebase;

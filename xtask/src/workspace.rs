@@ -131,6 +131,22 @@ impl Cache {
     }
 }
 
+/// Fails if less than `megabytes` are free on the disk that holds `dir`. Programs that are started
+/// here do not all end when the disk is full: apt 2.6 was seen to try again for three minutes.
+pub fn require_space(dir: &Path, megabytes: u64) -> Result<()> {
+    let Ok(disk) = rustix::fs::statvfs(dir) else { return Ok(()) };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize) / 1_000_000;
+    if free >= megabytes {
+        return Ok(());
+    }
+    Err(Fault::new(format!(
+        "no space left in {}: {free} MB are free, {megabytes} MB are needed",
+        dir.display()
+    ))
+    .hint("free some, or pass --cache-dir DIR")
+    .into())
+}
+
 /// Held while a run works on a part of the cache; see [`Cache::lock`].
 #[derive(Debug)]
 pub struct CacheLock {
@@ -140,6 +156,14 @@ pub struct CacheLock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn space_is_asked_for_before_it_is_used() {
+        let dir = tempfile::tempdir().unwrap();
+        require_space(dir.path(), 0).unwrap();
+        let error = require_space(dir.path(), u64::MAX).unwrap_err();
+        assert!(error.to_string().contains("MB are needed"), "{error}");
+    }
 
     #[test]
     fn the_second_run_is_told_about_the_first() {

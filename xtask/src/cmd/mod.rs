@@ -6,6 +6,7 @@ pub mod rebase_patches;
 mod rebase_text;
 pub mod sources;
 pub mod test;
+pub mod test_image;
 
 use anyhow::Result;
 
@@ -36,5 +37,6 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Test(args) => test::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
+        Command::TestImage(args) => test_image::run(&context, args),
     }
 }

@@ -11,6 +11,11 @@ use xshell::{Shell, cmd};
 use crate::atomic;
 use crate::exec::{self, Job};
 use crate::fault::Fault;
+use crate::workspace::require_space;
+
+/// What six suites' lists take at their largest (110 MB seen), and one tarball with its import.
+const LISTS_MB: u64 = 250;
+const TARBALL_MB: u64 = 60;
 
 const UPDATE_DEADLINE: Duration = Duration::from_secs(180);
 const DOWNLOAD_DEADLINE: Duration = Duration::from_secs(600);
@@ -138,6 +143,7 @@ Dir::Etc::preferencesparts "/dev/null";
     /// # Errors
     /// Only what the user has to mend here; a mirror that is out of reach is [`Update::Nothing`].
     pub fn update(&self, mut progress: impl FnMut(&str)) -> Result<Update> {
+        require_space(&self.dir, LISTS_MB)?;
         let mut complaints = Vec::new();
         let mut came = false;
         let outcome =
@@ -211,6 +217,7 @@ Dir::Etc::preferencesparts "/dev/null";
         name: &str,
         mut progress: impl FnMut(&str),
     ) -> Result<()> {
+        require_space(&self.dir, TARBALL_MB)?;
         let partial = tempfile::Builder::new()
             .prefix(".partial-")
             .tempdir_in(&self.dir)

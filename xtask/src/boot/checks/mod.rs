@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: MIT
+//! Every check, once: an id, a title, a time limit, what it proves, how it looks and how it judges.
+//!
+//! A *probe* talks to the engine and only notes what it sees; a *judge* is a pure function of those
+//! notes. So every judgement is tested on transcripts of real boots, and can be repeated from a
+//! record.
+
+mod control;
+mod exit;
+mod logs;
+mod preconditions;
+mod services;
+mod start;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::bench::{Bench, Site, Until};
+use super::evidence::Evidence;
+use super::expect::Expect;
+use super::verdict::Outcome;
+
+/// One check.
+#[derive(Debug, Clone, Copy)]
+pub struct Check {
+    /// What records, `series.toml` and `--only` call it.
+    pub id: &'static str,
+    pub group: Group,
+    /// What holds if it passes, in one line.
+    pub title: &'static str,
+    /// The probe must have all its answers within this time.
+    pub timeout: Duration,
+    /// Ids of the patches without which it is expected to fail.
+    pub proves: &'static [&'static str],
+    /// Whether it can look at a main container that has ended.
+    pub after_the_end: bool,
+    pub probe: Probe,
+    pub judge: fn(&Evidence, &Expect) -> Outcome,
+}
+
+/// How a check looks.
+#[derive(Debug, Clone, Copy)]
+pub enum Probe {
+    /// At the main container; these run one after the other, in the order of [`CHECKS`].
+    Main(fn(&Bench<'_>) -> Result<Evidence>),
+    /// At containers of its own; these run beside the others.
+    Apart(fn(&Site<'_>, Until) -> Result<Evidence>),
+}
+
+/// What a check is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Group {
+    /// The container really is unprivileged.
+    Precondition,
+    /// Stock systemd runs where it may write control groups, and is refused in a plain container.
+    Control,
+    Boot,
+    Services,
+    Logs,
+    Exit,
+}
+
+impl Group {
+    /// True for checks of the proof itself rather than of systemd.
+    pub fn is_about_the_proof(self) -> bool {
+        matches!(self, Group::Precondition | Group::Control)
+    }
+}
+
+/// All checks, in the order in which they run: the last ones end the main container.
+pub const CHECKS: [&Check; 27] = [
+    &preconditions::CAPABILITIES,
+    &preconditions::SECCOMP,
+    &preconditions::READ_ONLY,
+    &preconditions::REFUSED,
+    &preconditions::NO_OPTIONS,
+    &start::PID1,
+    &start::RUNNING,
+    &start::NO_FLAGS,
+    &start::NO_FAILED_UNITS,
+    &start::NO_TTY,
+    &start::MACHINE_ID,
+    &services::SIMPLE,
+    &services::NOTIFY,
+    &services::ONESHOT,
+    &services::TIMER,
+    &services::SOCKET,
+    &services::ACCEPT,
+    &services::ACCEPT_FAILURE,
+    &services::FOLDERS,
+    &exit::SIGTERM,
+    &logs::MARKERS,
+    &start::TTY,
+    &start::THREE_TMPFS,
+    &start::HOST_CGROUP,
+    &control::WRITABLE,
+    &control::REFUSED,
+    &control::SAME_LAYERS,
+];
+
+/// The check of that id.
+pub fn find(id: &str) -> Option<&'static Check> {
+    CHECKS.iter().copied().find(|c| c.id == id)
+}
+
+/// Compares text with text, for judges.
+fn same(what: &str, seen: &str, wanted: &str) -> Outcome {
+    Outcome::holds_if(seen == wanted, || format!("{what} is `{}`, not `{wanted}`", shorten(seen)))
+}
+
+/// The first outcome that does not hold.
+fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
+    outcomes.into_iter().find(|o| *o != Outcome::Holds).unwrap_or(Outcome::Holds)
+}
+
+/// One line of at most 160 characters.
+fn shorten(text: &str) -> String {
+    let line = text.lines().collect::<Vec<_>>().join(" / ");
+    match line.char_indices().nth(160) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_are_unique_and_titles_fit_a_terminal() {
+        for (i, check) in CHECKS.iter().enumerate() {
+            assert!(CHECKS[i + 1..].iter().all(|c| c.id != check.id), "{} twice", check.id);
+            assert!(check.title.len() <= 62, "{}: {}", check.id, check.title.len());
+            assert!(check.id.len() <= 24, "{}", check.id);
+        }
+    }
+
+    /// The series names checks for each patch, and the profile for its entries: they exist, and
+    /// those of a patch say so themselves.
+    #[test]
+    fn the_series_and_the_profile_name_checks_that_exist() {
+        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
+        let read = |path: &str| std::fs::read_to_string(format!("{root}/{path}")).unwrap();
+        let series: toml::Value = toml::from_str(&read("patches/series.toml")).unwrap();
+        let empty = Vec::new();
+        let patches = series.get("patch").and_then(toml::Value::as_array).unwrap_or(&empty);
+        for patch in patches {
+            let id = patch["id"].as_str().unwrap();
+            for name in patch["checks"].as_array().unwrap() {
+                let name = name.as_str().unwrap();
+                let check = find(name).unwrap_or_else(|| panic!("{id} names {name}"));
+                assert!(check.proves.contains(&id), "{name} does not prove {id}");
+            }
+        }
+        let profile = crate::profile::Profile::parse(&read("nix/profile.json")).unwrap();
+        for name in profile.checks() {
+            assert!(find(name).is_some(), "the profile names {name}");
+        }
+    }
+
+    /// A check that holds without having seen anything would prove nothing.
+    #[test]
+    fn no_check_holds_on_nothing() {
+        let facts = Expect {
+            row: super::super::expect::DOCKER_PLAIN,
+            version: crate::version::SystemdVersion::new(262, 0),
+        };
+        for check in CHECKS {
+            let outcome = (check.judge)(&Evidence::default(), &facts);
+            assert_ne!(outcome, Outcome::Holds, "{}", check.id);
+        }
+    }
+}

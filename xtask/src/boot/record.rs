@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT
+//! What is kept of a run: one JSON document, and a table for the reader.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use super::checks::Group;
+use super::evidence::Evidence;
+use super::verdict::{Outcome, Verdict};
+use crate::engine::Facts;
+use crate::ui::{Tone, Ui};
+use crate::version::SystemdVersion;
+
+/// The number of the document's form; raised when a reader of the old form would misread it.
+pub const SCHEMA: u32 = 1;
+
+/// One run of `test-image`.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Record {
+    pub schema: u32,
+    /// Also the name of its folder in the cache.
+    pub id: String,
+    /// Seconds since 1970.
+    pub started_s: u64,
+    /// This tool's version.
+    pub plainboot: String,
+    pub engine: Facts,
+    pub subjects: Vec<Subject>,
+    /// From the start of the command to its last verdict.
+    pub seconds: f64,
+}
+
+/// What was found out about one image.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Subject {
+    pub version: SystemdVersion,
+    pub flavour: String,
+    pub image: String,
+    pub digest: String,
+    /// The row of expected values.
+    pub row: String,
+    pub boot: Boot,
+    /// All checks were run, not a choice of them.
+    pub complete: bool,
+    pub checks: Vec<CheckRecord>,
+    pub verdict: Verdict,
+    /// Logs, journal and inspections.
+    pub transcript: PathBuf,
+}
+
+/// Times of the main container's boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Boot {
+    pub state: String,
+    /// What `docker run -d` took.
+    pub start_ms: u64,
+    /// From its return to systemd's answer that the boot is over (asked through `docker exec`).
+    pub answer_ms: u64,
+    /// PID 1's own count.
+    pub userspace_ms: Option<u64>,
+}
+
+/// One check's result.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckRecord {
+    pub id: String,
+    pub group: Group,
+    pub title: String,
+    #[serde(flatten)]
+    pub outcome: Outcome,
+    pub ms: u64,
+    #[serde(default, skip_serializing_if = "Evidence::is_empty")]
+    pub evidence: Evidence,
+}
+
+/// A name for a run: sorts by time, unique on a machine (`20261121T070800Z-4711`).
+pub fn run_id(now: SystemTime, pid: u32) -> String {
+    let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    let (year, month, day) = date(days);
+    let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{pid}")
+}
+
+/// Removes the folders of all but the newest `keep` runs. What cannot be removed stays.
+pub fn prune(runs: &Path, keep: usize) {
+    let mut names: Vec<_> = std::fs::read_dir(runs)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("record.json").is_file())
+        .collect();
+    names.sort();
+    let old = names.len().saturating_sub(keep);
+    for path in &names[..old] {
+        let _ = std::fs::remove_dir_all(path);
+    }
+}
+
+/// Days since 1970 as a Gregorian date, counted in eras of 400 years that begin in March.
+fn date(days: u64) -> (u64, u64, u64) {
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let shifted = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted + 2) / 5 + 1;
+    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    (era * 400 + year + u64::from(month <= 2), month, day)
+}
+
+/// The table of one subject, 80 columns wide.
+pub fn table(subject: &Subject, ui: &Ui) -> String {
+    let verdict = ui.paint(tone(subject.verdict), subject.verdict.sentence());
+    let choice = if subject.complete { "" } else { " (a choice of checks)" };
+    let mut out = format!("systemd {} ({}): {verdict}{choice}\n", subject.version, subject.flavour);
+    // What cannot be tried in a container that has died is said once.
+    let mut silent: Vec<(&str, usize)> = Vec::new();
+    for check in &subject.checks {
+        let (mark, tone, because) = match &check.outcome {
+            Outcome::Holds => ("✓", Tone::Good, None),
+            Outcome::Fails(because) => ("✗", Tone::Bad, Some(because)),
+            Outcome::Broken(because) => ("!", Tone::Bad, Some(because)),
+            Outcome::NotTried(because) => {
+                match silent.iter_mut().find(|(b, _)| b == because) {
+                    Some((_, count)) => *count += 1,
+                    None => silent.push((because, 1)),
+                }
+                continue;
+            }
+        };
+        let mark = ui.paint(tone, mark);
+        out += &format!("  {mark} {:<65} {:>6} ms\n", check.title, check.ms);
+        if let Some(because) = because {
+            out += &wrap(&format!("{}: {because}", check.id), "      ");
+        }
+    }
+    for (because, count) in silent {
+        let mark = ui.paint(Tone::Warn, "–");
+        let checks = if count == 1 { "check" } else { "checks" };
+        out += &format!("  {mark} {count} {checks} not tried: {because}\n");
+    }
+    let Boot { state, start_ms, answer_ms, userspace_ms } = &subject.boot;
+    let own = userspace_ms.map_or(String::new(), |ms| format!(", PID 1 counts {ms} ms"));
+    out += &format!("  boot: {state} after {answer_ms} ms (docker run {start_ms} ms{own})\n");
+    out
+}
+
+fn tone(verdict: Verdict) -> Tone {
+    match verdict {
+        Verdict::Proven => Tone::Good,
+        Verdict::Refuted | Verdict::Unsound | Verdict::Broken => Tone::Bad,
+        Verdict::Incomplete => Tone::Warn,
+    }
+}
+
+fn wrap(text: &str, indent: &str) -> String {
+    let (mut out, mut line) = (String::new(), String::new());
+    for word in text.split_whitespace() {
+        if !line.is_empty() && indent.len() + line.chars().count() + 1 + word.chars().count() > 80 {
+            out += &format!("{indent}{line}\n");
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line += word;
+    }
+    out + &format!("{indent}{line}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn run_ids_are_dates() {
+        let at = |s| run_id(UNIX_EPOCH + Duration::from_secs(s), 7);
+        assert_eq!(at(0), "19700101T000000Z-7");
+        assert_eq!(at(951_827_696), "20000229T123456Z-7");
+        assert_eq!(at(1_795_243_446), "20261121T064406Z-7");
+    }
+
+    #[test]
+    fn the_newest_runs_are_kept_and_strangers_are_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        for name in ["20260101T000000Z-1", "20260102T000000Z-1", "20260103T000000Z-1", "a-note"] {
+            std::fs::create_dir(dir.path().join(name)).unwrap();
+            if name != "a-note" {
+                std::fs::write(dir.path().join(name).join("record.json"), "{}").unwrap();
+            }
+        }
+        prune(dir.path(), 2);
+        let left = |name: &str| dir.path().join(name).exists();
+        assert!(!left("20260101T000000Z-1") && left("20260102T000000Z-1"));
+        assert!(left("20260103T000000Z-1") && left("a-note"));
+    }
+
+    #[test]
+    fn a_check_record_reads_back() {
+        let record = CheckRecord {
+            id: "boot.running".into(),
+            group: Group::Boot,
+            title: "t".into(),
+            outcome: Outcome::Fails("because".into()),
+            ms: 1,
+            evidence: [("state", "degraded")].into(),
+        };
+        let json = serde_json::to_string(&record).unwrap();
+        assert!(json.contains(r#""outcome":"fails","because":"because""#), "{json}");
+        assert_eq!(serde_json::from_str::<CheckRecord>(&json).unwrap(), record);
+        let holds = CheckRecord { outcome: Outcome::Holds, ..record };
+        let json = serde_json::to_string(&holds).unwrap();
+        assert_eq!(serde_json::from_str::<CheckRecord>(&json).unwrap(), holds);
+    }
+
+    #[test]
+    fn reasons_are_wrapped() {
+        let text = wrap(&"word ".repeat(40), "      ");
+        assert!(text.lines().count() > 2 && text.lines().all(|l| l.len() <= 80), "{text}");
+    }
+}

@@ -1,0 +1,259 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask test-image`
+
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+
+use super::Context;
+use crate::boot::checks::{self, CHECKS, Check};
+use crate::boot::record::{self, Record};
+use crate::boot::verdict::Outcome;
+use crate::boot::{self, Candidate};
+use crate::engine::{self, Choice, Engine};
+use crate::exec;
+use crate::fault::{Fault, Status};
+use crate::image::{self, Identity, Image, Layer};
+use crate::profile::Profile;
+use crate::version::SystemdVersion;
+
+/// Boot patched systemd in a plain container and judge it
+///
+/// Starts `docker run -d IMAGE` with no option at all, proves that the container is unprivileged,
+/// runs the checks, and runs stock systemd as the control: it must work with a writable cgroup tree
+/// and be refused in the plain container.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Versions to test
+    #[arg(long, value_name = "VERSION", num_args = 1..)]
+    pub systemd: Vec<SystemdVersion>,
+
+    /// Judge stock systemd instead, which is refused (exit code 1)
+    #[arg(long)]
+    pub stock: bool,
+
+    /// The engine to use
+    #[arg(long, value_enum, default_value = "auto")]
+    pub engine: Choice,
+
+    /// Run only these checks, and the preconditions
+    #[arg(long, value_name = "CHECK", num_args = 1..)]
+    pub only: Vec<String>,
+
+    /// Leave the containers in the engine; a private engine then runs on until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+
+    /// List the checks
+    #[arg(long)]
+    pub list_checks: bool,
+
+    /// Use this install tree (a DESTDIR) of patched systemd instead of building one
+    #[arg(long, value_name = "DIR", requires = "systemd", hide = true)]
+    pub tree: Option<PathBuf>,
+
+    /// Use this install tree of stock systemd instead of building one
+    #[arg(long, value_name = "DIR", requires = "systemd", hide = true)]
+    pub stock_tree: Option<PathBuf>,
+}
+
+/// Transcripts of older runs are removed.
+const RUNS_KEPT: usize = 100;
+
+/// An installed systemd, ready to become a layer. The build stage gives it.
+#[derive(Debug, Clone)]
+pub struct Installed {
+    pub identity: Identity,
+    pub tree: PathBuf,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    if args.list_checks {
+        return list(context);
+    }
+    if let Some(unknown) = args.only.iter().find(|id| checks::find(id).is_none()) {
+        return Err(Fault::new(format!("there is no check `{unknown}`"))
+            .hint("cargo xtask test-image --list-checks")
+            .into());
+    }
+    let begin = Instant::now();
+    let pairs = installed(args)?;
+    // First, since without an engine all other work is in vain.
+    let engine = engine::find(args.engine, &context.cache, context.ui)?;
+    let base = image::base_layer(&context.cache, context.ui)?;
+    let now = SystemTime::now();
+    let mut record = Record {
+        schema: record::SCHEMA,
+        id: record::run_id(now, std::process::id()),
+        started_s: now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
+        plainboot: env!("CARGO_PKG_VERSION").to_owned(),
+        engine: engine.facts.clone(),
+        subjects: Vec::new(),
+        seconds: 0.0,
+    };
+    let dir = context.cache.runs().join(&record.id);
+    for (main, stock) in &pairs {
+        let subject = examine(context, args, &engine, &base, main, stock.as_ref(), &dir)?;
+        record.subjects.push(subject);
+        // After each, so that an interrupt loses nothing.
+        record.seconds = begin.elapsed().as_secs_f64();
+        save(&dir, &record)?;
+    }
+    record::prune(&context.cache.runs(), RUNS_KEPT);
+    report(context, args, &record, &dir)?;
+    if args.keep {
+        hold(context, &engine)?;
+    }
+    Ok(record.subjects.iter().fold(Status::Yes, |all, s| all.and(s.verdict.into())))
+}
+
+/// What to examine, each with its control.
+fn installed(args: &Args) -> Result<Vec<(Installed, Option<Installed>)>> {
+    let one = |version: SystemdVersion, flavour: &str, tree: &Path| Installed {
+        identity: Identity { version, flavour: flavour.into(), patches: Vec::new(), tree: None },
+        tree: tree.to_owned(),
+    };
+    match (args.systemd.as_slice(), &args.tree, &args.stock_tree) {
+        ([version], Some(tree), stock) if !args.stock => {
+            let stock = stock.as_ref().map(|s| one(*version, "stock", s));
+            Ok(vec![(one(*version, "patched", tree), stock)])
+        }
+        ([version], _, Some(stock)) if args.stock => {
+            let stock = one(*version, "stock", stock);
+            Ok(vec![(stock.clone(), Some(stock))])
+        }
+        _ => {
+            Err(Fault::new("give one --systemd VERSION with --tree DIR (and --stock-tree DIR)")
+                .into())
+        }
+    }
+}
+
+fn examine(
+    context: &Context<'_>,
+    args: &Args,
+    engine: &Engine,
+    base: &Layer,
+    main: &Installed,
+    stock: Option<&Installed>,
+    dir: &Path,
+) -> Result<record::Subject> {
+    let profile = Profile::load(&context.checkout)?;
+    let load = |installed: &Installed| -> Result<(Image, String)> {
+        let systemd = image::systemd_layer(&installed.tree, &profile)?;
+        let image = Image::new(&installed.identity, &profile, base.clone(), systemd);
+        let reference = engine.load(&image, context.ui)?;
+        Ok((image, reference))
+    };
+    let (image, reference) = load(main)?;
+    let stock = stock.map(load).transpose()?;
+    let candidate = Candidate {
+        version: main.identity.version,
+        flavour: &main.identity.flavour,
+        image: &reference,
+        digest: &image.digest(),
+        stock: stock.as_ref().map(|(_, reference)| reference.as_str()),
+    };
+    // Of stock systemd there are no two images to compare.
+    let wanted = |check: &Check| match args.only.as_slice() {
+        [] => !(args.stock && check.id == "control.same-layers"),
+        only => only.iter().any(|id| id == check.id),
+    };
+    let dir = dir.join(&image.purpose);
+    let options = boot::Options { wanted: &wanted, keep: args.keep };
+    boot::examine(engine, &candidate, &options, &dir, context.ui)
+}
+
+fn save(dir: &Path, record: &Record) -> Result<()> {
+    let json = serde_json::to_vec_pretty(record).context("cannot write the record")?;
+    crate::atomic::write(&dir.join("record.json"), &json).map(drop)
+}
+
+fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Result<()> {
+    if context.global.json {
+        context.ui.json(record)?;
+    } else {
+        for subject in &record.subjects {
+            context.ui.result(&record::table(subject, context.ui));
+        }
+    }
+    for subject in &record.subjects {
+        let failed: Vec<&str> = subject
+            .checks
+            .iter()
+            .filter(|c| matches!(c.outcome, Outcome::Fails(_) | Outcome::Broken(_)))
+            .map(|c| c.id.as_str())
+            .collect();
+        if !failed.is_empty() {
+            let again = again(args, subject.version, &failed);
+            context.ui.note(&format!("transcript: {}", subject.transcript.display()));
+            context.ui.note(&format!("repeat:     {again}"));
+        }
+    }
+    context.ui.note(&format!("record:     {}", dir.join("record.json").display()));
+    Ok(())
+}
+
+/// The command that repeats what failed. A check of a container's end needs the one that ends it.
+fn again(args: &Args, version: SystemdVersion, failed: &[&str]) -> String {
+    let mut words = vec!["cargo xtask test-image --systemd".to_owned(), version.to_string()];
+    if args.stock {
+        words.push("--stock".into());
+    }
+    if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
+        && args.engine != Choice::Auto
+    {
+        words.push(format!("--engine {}", engine.get_name()));
+    }
+    for (flag, tree) in [("--tree", &args.tree), ("--stock-tree", &args.stock_tree)] {
+        if let Some(tree) = tree {
+            words.push(format!("{flag} {}", exec::quote(&tree.to_string_lossy())));
+        }
+    }
+    words.push("--only".into());
+    if failed.contains(&"logs.once") && !failed.contains(&"exit.sigterm") {
+        words.push("exit.sigterm".into());
+    }
+    words.extend(failed.iter().map(|&f| f.to_owned()));
+    words.join(" ")
+}
+
+fn hold(context: &Context<'_>, engine: &Engine) -> Result<()> {
+    context.ui.note(&format!("kept: {} ps --all", engine.prompt()));
+    if !engine.facts.private {
+        return Ok(());
+    }
+    context.ui.note("the private engine runs on until Ctrl-C");
+    while exec::sleep(std::time::Duration::from_secs(1)).is_ok() {}
+    Ok(())
+}
+
+fn list(context: &Context<'_>) -> Result<Status> {
+    #[derive(serde::Serialize)]
+    struct Listed {
+        id: &'static str,
+        group: checks::Group,
+        title: &'static str,
+        timeout_s: u64,
+        proves: &'static [&'static str],
+    }
+    let listed: Vec<Listed> = CHECKS
+        .iter()
+        .map(|c| Listed {
+            id: c.id,
+            group: c.group,
+            title: c.title,
+            timeout_s: c.timeout.as_secs(),
+            proves: c.proves,
+        })
+        .collect();
+    if context.global.json {
+        context.ui.json(&serde_json::json!({ "schema": record::SCHEMA, "checks": listed }))?;
+    } else {
+        for check in &listed {
+            context.ui.result(&format!("{:<23} {}", check.id, check.title));
+        }
+    }
+    Ok(Status::Yes)
+}

@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: MIT
+//! Which engine is used: the user's own if it can show the claim, else a private one.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde_json::Value;
+
+use super::{Engine, Facts, Kind, address, owner, private};
+use crate::exec::{self, Call};
+use crate::fault::{self, Fault};
+use crate::ui::Ui;
+use crate::workspace::Cache;
+
+/// `--engine`
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Choice {
+    /// The user's Docker if it runs with cgroup v2, else a private one
+    Auto,
+    /// A dockerd started for this run alone (needs root and Debian's docker.io)
+    Private,
+    /// The Docker that `docker` reaches
+    Docker,
+    /// The podman that `podman` reaches
+    Podman,
+}
+
+/// Finds an engine that answers and sweeps what dead runs left in it.
+///
+/// # Errors
+/// [`fault::Kind::CannotTry`] with every reason when there is none.
+pub fn find(choice: Choice, cache: &Cache, ui: &Ui) -> Result<Engine> {
+    let engine = match choice {
+        Choice::Docker => users_own()?,
+        Choice::Private => private_one(cache, ui)?,
+        Choice::Podman => {
+            return Err(Fault::cannot_try("the checks have no expected values for podman yet")
+                .hint("use --engine docker or --engine private")
+                .into());
+        }
+        Choice::Auto => match users_own() {
+            Ok(engine) => engine,
+            Err(error) if fault::kind_of(&error) == fault::Kind::CannotTry => {
+                if let Err(reason) = private::possible() {
+                    return Err(Fault::cannot_try(format!("no engine: {error}; {reason}"))
+                        .hint("as root: apt-get install docker.io iptables iproute2, and run again as root")
+                        .into());
+                }
+                tracing::info!("not the user's engine: {error}");
+                private_one(cache, ui)?
+            }
+            Err(error) => return Err(error),
+        },
+    };
+    sweep(&engine, ui)?;
+    Ok(engine)
+}
+
+fn private_one(cache: &Cache, ui: &Ui) -> Result<Engine> {
+    let (daemon, facts) = private::Daemon::start(cache, ui)?;
+    let host = Some(daemon.host());
+    Ok(Engine { program: "docker".into(), host, facts, _daemon: Some(daemon) })
+}
+
+fn users_own() -> Result<Engine> {
+    let program = "docker";
+    if !exec::have(program) {
+        return Err(Fault::cannot_try("`docker` is not installed")
+            .hint("as root: apt-get install docker.io")
+            .into());
+    }
+    let facts = facts(program, || address(program, None))?;
+    let hint = "use --engine private (as root), or a host with cgroup v2";
+    if facts.kind == Kind::Podman {
+        return Err(Fault::cannot_try(
+            "`docker` is podman here, which the checks do not judge yet",
+        )
+        .hint(hint)
+        .into());
+    }
+    if facts.cgroup_version != 2 {
+        return Err(Fault::cannot_try(format!(
+            "Docker {} runs on cgroup v{}, where systemd 258 and newer cannot boot at all",
+            facts.version, facts.cgroup_version
+        ))
+        .hint(hint)
+        .into());
+    }
+    Ok(Engine { program: program.into(), host: None, facts, _daemon: None })
+}
+
+/// Asks an engine about itself, for at most 5 s.
+pub(super) fn facts(name: &str, call: impl Fn() -> Call) -> Result<Facts> {
+    let answer = call()
+        .args(["info", "--format", "{{json .}}"])
+        .deadline(Duration::from_secs(5))
+        .output()
+        .map_err(|e| match fault::kind_of(&e) {
+            fault::Kind::Interrupted => e,
+            _ => Fault::cannot_try(format!("`{name}` does not answer: {e}")).into(),
+        })?;
+    // Without a service the CLI still prints a document, with its error inside.
+    parse(&answer.text()).map_err(|reason| {
+        let said = answer.error_text();
+        let reason = said.lines().last().map_or(reason, str::to_owned);
+        Fault::cannot_try(format!("`{name}` reaches no engine: {reason}"))
+            .hint("start it, or use --engine private (as root)")
+            .into()
+    })
+}
+
+fn parse(json: &str) -> Result<Facts, String> {
+    let info: Value = serde_json::from_str(json).map_err(|e| e.to_string())?;
+    if info.get("host").is_some() {
+        return podman(&info).ok_or_else(|| "unknown answer of podman".to_owned());
+    }
+    let text = |key: &str| info[key].as_str().unwrap_or_default().to_owned();
+    if let Some(error) = info["ServerErrors"].get(0).and_then(Value::as_str) {
+        return Err(error.to_owned());
+    }
+    let version = text("ServerVersion");
+    if version.is_empty() {
+        return Err("no version in its answer".into());
+    }
+    let security: Vec<String> = info["SecurityOptions"]
+        .as_array()
+        .map(|a| a.iter().filter_map(Value::as_str).map(str::to_owned).collect())
+        .unwrap_or_default();
+    let has = |name: &str| security.iter().any(|s| s.split(',').any(|p| p == name));
+    Ok(Facts {
+        kind: Kind::Docker,
+        version,
+        // Engines before 20.10 do not say, and know version 1 only.
+        cgroup_version: text("CgroupVersion").parse().unwrap_or(1),
+        cgroup_driver: text("CgroupDriver"),
+        rootless: has("name=rootless"),
+        userns_remap: has("name=userns"),
+        storage: text("Driver"),
+        architecture: text("Architecture"),
+        kernel: text("KernelVersion"),
+        security,
+        private: false,
+    })
+}
+
+fn podman(info: &Value) -> Option<Facts> {
+    let host = &info["host"];
+    Some(Facts {
+        kind: Kind::Podman,
+        version: info["version"]["Version"].as_str()?.to_owned(),
+        cgroup_version: if host["cgroupVersion"].as_str()? == "v2" { 2 } else { 1 },
+        cgroup_driver: host["cgroupManager"].as_str().unwrap_or_default().to_owned(),
+        rootless: host["security"]["rootless"].as_bool().unwrap_or_default(),
+        userns_remap: false,
+        storage: info["store"]["graphDriverName"].as_str().unwrap_or_default().to_owned(),
+        architecture: host["arch"].as_str().unwrap_or_default().to_owned(),
+        kernel: host["kernel"].as_str().unwrap_or_default().to_owned(),
+        security: Vec::new(),
+        private: false,
+    })
+}
+
+/// Removes containers whose run was killed before it could.
+fn sweep(engine: &Engine, ui: &Ui) -> Result<()> {
+    let filter = format!("label={}", owner::LABEL);
+    let format = format!("{{{{.ID}}}} {{{{.Label \"{}\"}}}}", owner::LABEL);
+    let listed = engine.call(["ps", "--all", "--filter", &filter, "--format", &format]).text()?;
+    for line in listed.lines() {
+        let Some((id, label)) = line.split_once(' ') else { continue };
+        if label.parse::<owner::Owner>().is_ok_and(|o| o.is_gone()) {
+            ui.note(&format!("removing container {id}, left by a run that was killed"));
+            engine.call(["rm", "--force", "--volumes", id]).text()?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_without_a_service_is_no_engine() {
+        let json = r#"{"ServerErrors":["Cannot connect to the Docker daemon at unix:///x"]}"#;
+        assert!(parse(json).unwrap_err().contains("Cannot connect"));
+        assert!(parse("").is_err());
+        assert!(parse("{}").is_err());
+    }
+
+    #[test]
+    fn facts_of_docker_20_10_with_cgroup_v2() {
+        let json = r#"{"Driver":"overlay2","CgroupDriver":"cgroupfs","CgroupVersion":"2",
+            "KernelVersion":"6.1.0","Architecture":"x86_64","ServerVersion":"20.10.24+dfsg1",
+            "SecurityOptions":["name=seccomp,profile=default","name=cgroupns"]}"#;
+        let facts = parse(json).unwrap();
+        assert_eq!((facts.cgroup_version, facts.rootless), (2, false));
+        assert_eq!(facts.storage, "overlay2");
+        let rootless = json.replace("name=cgroupns", "name=rootless");
+        assert!(parse(&rootless).unwrap().rootless);
+    }
+}

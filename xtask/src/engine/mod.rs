@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+//! A container engine is an address: a CLI, where its service listens, and facts about it.
+//!
+//! [`find`](find::find) gives one: the engine the user already has, or a [`private`] `dockerd`.
+//! Everything is asked through the CLI, so Docker 20.10 and today's are the same code. What is
+//! started on an engine is a [`Container`], and ends with it.
+
+pub mod container;
+pub mod find;
+pub mod owner;
+pub mod private;
+
+use std::time::Duration;
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+pub use container::{Container, Start};
+pub use find::{Choice, find};
+
+use crate::exec::Call;
+use crate::fault::Fault;
+use crate::image::{Image, PURPOSE};
+use crate::ui::Ui;
+
+/// What is known about an engine; a part of each record.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Facts {
+    /// `docker` or `podman`: the kind, whatever the program is called.
+    pub kind: Kind,
+    /// The service's version, such as `20.10.24+dfsg1`.
+    pub version: String,
+    /// 1 or 2.
+    pub cgroup_version: u32,
+    pub cgroup_driver: String,
+    pub rootless: bool,
+    /// Root in a container is another user on the host.
+    pub userns_remap: bool,
+    pub storage: String,
+    pub architecture: String,
+    pub kernel: String,
+    /// As the engine lists them, such as `name=seccomp,profile=default`.
+    pub security: Vec<String>,
+    /// Started by this run, and gone after it.
+    pub private: bool,
+}
+
+/// Which engine it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Kind {
+    Docker,
+    Podman,
+}
+
+/// An engine that answers.
+#[derive(Debug)]
+pub struct Engine {
+    program: String,
+    /// `DOCKER_HOST`; `None` uses the CLI's own default.
+    host: Option<String>,
+    pub facts: Facts,
+    /// Kept for its `Drop`: containers borrow the engine, so they end before it does.
+    _daemon: Option<private::Daemon>,
+}
+
+impl Engine {
+    /// A call of the engine's CLI.
+    pub fn call<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call {
+        address(&self.program, self.host.as_deref()).args(args)
+    }
+
+    /// What a user types before the arguments, to reach this engine.
+    pub fn prompt(&self) -> String {
+        match &self.host {
+            Some(host) => format!("DOCKER_HOST={host} {}", self.program),
+            None => self.program.clone(),
+        }
+    }
+
+    /// Brings an image into the engine unless it is there already. Gives its reference.
+    ///
+    /// The reference's tag is the image's own digest, so a name never means another image. Images
+    /// of earlier runs that no name points to are removed: each edit of a patch makes a new one.
+    pub fn load(&self, image: &Image, ui: &Ui) -> Result<String> {
+        let reference = image.reference();
+        if self.has(image)? {
+            return Ok(reference);
+        }
+        let step = ui.step(format!("load {} into the engine", image.title));
+        let source = image.clone();
+        self.call(["load", "--quiet"])
+            .deadline(Duration::from_secs(300))
+            .input(move |out| source.write_archive(out).map_err(std::io::Error::other))
+            .text()
+            .map_err(|e| self.no_space(e))?;
+        if !self.has(image)? {
+            return Err(Fault::new(format!("the engine took {reference} but does not list it"))
+                .hint(format!("see {} image ls", self.prompt()))
+                .into());
+        }
+        self.forget_older(image)?;
+        step.done(&format!("{} MB of its own", image.top().size.div_ceil(1 << 20)));
+        Ok(reference)
+    }
+
+    /// Says what to do about a full disk, where that is what the engine complains about.
+    fn no_space(&self, error: anyhow::Error) -> anyhow::Error {
+        if !error.to_string().contains("no space left") {
+            return error;
+        }
+        let hint = if self.facts.private {
+            "free some space, or pass --cache-dir DIR on a larger disk".to_owned()
+        } else {
+            format!("{} system df shows what the engine keeps", self.prompt())
+        };
+        Fault::new(format!("{error}")).hint(hint).into()
+    }
+
+    /// Engines with a classic store name an image by its configuration's digest, those with
+    /// containerd's by that of the manifest or the index.
+    fn has(&self, image: &Image) -> Result<bool> {
+        let answer =
+            self.call(["image", "inspect", "--format", "{{.Id}}", &image.reference()]).output()?;
+        let id = answer.text();
+        Ok(answer.status.success() && image.digests().iter().any(|d| d == &id))
+    }
+
+    /// Removes images made for the same purpose (version and flavour) by earlier runs.
+    fn forget_older(&self, image: &Image) -> Result<()> {
+        let filter = format!("label={PURPOSE}={}", image.purpose);
+        let format = "{{.Repository}}:{{.Tag}}";
+        let listed = self.call(["image", "ls", "--filter", &filter, "--format", format]).text()?;
+        for old in listed.lines().filter(|l| **l != image.reference() && !l.contains("<none>")) {
+            // One that a container of another run still uses stays: the engine refuses.
+            let _ = self.call(["image", "rm", old]).output()?;
+        }
+        Ok(())
+    }
+}
+
+/// The CLI with its address, as every call starts.
+fn address(program: &str, host: Option<&str>) -> Call {
+    let call = Call::new(program);
+    match host {
+        Some(host) => call.env("DOCKER_HOST", host),
+        None => call,
+    }
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+//! A container image: a Debian base layer, systemd as a thin layer of its own, and a configuration.
+//!
+//! The stock and the patched image of one version share the base layer and every setting; only
+//! their systemd layer differs. The same inputs give the same digests.
+
+pub mod archive;
+pub mod base;
+pub mod layer;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+pub use base::base_layer;
+pub use layer::systemd_layer;
+
+use crate::profile::{Labelled, Profile};
+use crate::version::SystemdVersion;
+
+/// A moment for everything in an image that carries a time: 2020-01-01 00:00:00 UTC. A constant,
+/// since an image's digest must depend on its content alone.
+pub const EPOCH_S: u64 = 1_577_836_800;
+
+/// The label that names what an image is for, so that a newer one can replace it.
+pub const PURPOSE: &str = "plainboot.purpose";
+
+/// What `docker exec` searches; Docker would add the same, podman would not.
+const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// An uncompressed tar, known by its digest.
+#[derive(Debug, Clone)]
+pub struct Layer {
+    /// `sha256:…` of the tar: OCI's diff id, and the digest of its blob, since it is not compressed.
+    pub digest: String,
+    /// In bytes.
+    pub size: u64,
+    pub content: Content,
+    /// What made it, for the image's history.
+    pub created_by: String,
+}
+
+/// Where a layer's bytes are.
+#[derive(Debug, Clone)]
+pub enum Content {
+    File(PathBuf),
+    Memory(Arc<Vec<u8>>),
+}
+
+impl Layer {
+    /// A layer held in memory.
+    pub fn from_bytes(bytes: Vec<u8>, created_by: impl Into<String>) -> Layer {
+        Layer {
+            digest: digest_of(&bytes),
+            size: bytes.len() as u64,
+            content: Content::Memory(Arc::new(bytes)),
+            created_by: created_by.into(),
+        }
+    }
+}
+
+/// What the systemd in an image is; ends in its labels.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    pub version: SystemdVersion,
+    /// `stock`, `patched`, or `without 0002-cgroup`.
+    pub flavour: String,
+    /// The ids of the patches in it, in order.
+    pub patches: Vec<String>,
+    /// The git tree that was built, if it is known.
+    pub tree: Option<String>,
+}
+
+/// An image, ready to be written.
+#[derive(Debug, Clone)]
+pub struct Image {
+    /// For the reader: `systemd 262 (patched)`.
+    pub title: String,
+    /// Version and flavour as one word: what a newer image of the same purpose replaces.
+    pub purpose: String,
+    layers: Vec<Layer>,
+    config: Vec<u8>,
+    manifest: Vec<u8>,
+}
+
+impl Image {
+    /// Puts layers and configuration together.
+    pub fn new(identity: &Identity, profile: &Profile, base: Layer, systemd: Layer) -> Image {
+        let flavour: String = identity
+            .flavour
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+            .collect();
+        let purpose = format!("{}-{flavour}", identity.version);
+        let layers = vec![base, systemd];
+        let config = config(identity, &purpose, profile, &layers).to_string().into_bytes();
+        let manifest = manifest(&config, &layers).to_string().into_bytes();
+        let title = format!("systemd {} ({})", identity.version, identity.flavour);
+        Image { title, purpose, layers, config, manifest }
+    }
+
+    /// The name it has in an engine: `plainboot:262-patched-0123456789ab`.
+    pub fn reference(&self) -> String {
+        let digest = digest_of(&self.config);
+        format!("plainboot:{}-{}", self.purpose, &digest["sha256:".len()..][..12])
+    }
+
+    /// The digest of the configuration: the image's id in an engine with a classic store.
+    pub fn digest(&self) -> String {
+        digest_of(&self.config)
+    }
+
+    /// Every digest that an engine may know this image by.
+    pub fn digests(&self) -> [String; 3] {
+        [digest_of(&self.config), digest_of(&self.manifest), digest_of(&archive::index(self))]
+    }
+
+    /// The layer that holds systemd.
+    pub fn top(&self) -> &Layer {
+        &self.layers[self.layers.len() - 1]
+    }
+
+    /// Writes the image as one archive; see [`archive`].
+    pub fn write_archive(&self, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
+        archive::write(self, out)
+    }
+}
+
+fn config(identity: &Identity, purpose: &str, profile: &Profile, layers: &[Layer]) -> Value {
+    let created = "2020-01-01T00:00:00Z";
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let patches: Vec<&str> = identity.patches.iter().map(String::as_str).collect();
+    let mut labels = profile.labels(Labelled { systemd: identity.version, patches: &patches });
+    labels.insert("plainboot.flavour".into(), identity.flavour.clone());
+    if let Some(tree) = &identity.tree {
+        labels.insert("plainboot.systemd.tree".into(), tree.clone());
+    }
+    labels.insert(PURPOSE.into(), purpose.to_owned());
+    let environment: Vec<String> = std::iter::once(PATH.to_owned())
+        .chain(profile.environment.iter().map(|(key, entry)| format!("{key}={}", entry.value)))
+        .collect();
+    let history: Vec<Value> =
+        layers.iter().map(|l| json!({ "created": created, "created_by": l.created_by })).collect();
+    json!({
+        "architecture": architecture,
+        "os": "linux",
+        "created": created,
+        "config": {
+            "Cmd": profile.command.value,
+            "Env": environment,
+            "Labels": labels,
+            "StopSignal": profile.stop_signal.value,
+        },
+        "rootfs": {
+            "type": "layers",
+            "diff_ids": layers.iter().map(|l| l.digest.as_str()).collect::<Vec<_>>(),
+        },
+        "history": history,
+    })
+}
+
+fn manifest(config: &[u8], layers: &[Layer]) -> Value {
+    let blob = |kind: &str, digest: &str, size: u64| {
+        json!({
+            "mediaType": format!("application/vnd.oci.image.{kind}"),
+            "digest": digest,
+            "size": size,
+        })
+    };
+    json!({
+        "schemaVersion": 2,
+        "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob("config.v1+json", &digest_of(config), config.len() as u64),
+        "layers": layers.iter().map(|l| blob("layer.v1.tar", &l.digest, l.size)).collect::<Vec<_>>(),
+    })
+}
+
+/// `sha256:` and 64 hexadecimal digits.
+pub fn digest_of(bytes: &[u8]) -> String {
+    named(&Sha256::digest(bytes))
+}
+
+fn named(hash: &[u8]) -> String {
+    use std::fmt::Write as _;
+    hash.iter().fold("sha256:".to_owned(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn image(flavour: &str, content: &[u8]) -> Image {
+        let identity = Identity {
+            version: SystemdVersion::new(262, 0),
+            flavour: flavour.into(),
+            patches: vec!["0001-mount-setup".into()],
+            tree: None,
+        };
+        let profile = Profile::parse(include_str!("../../../nix/profile.json")).unwrap();
+        let base = Layer::from_bytes(b"base".to_vec(), "base");
+        Image::new(&identity, &profile, base, Layer::from_bytes(content.to_vec(), "s"))
+    }
+
+    #[test]
+    fn the_same_inputs_give_the_same_archive() {
+        let bytes = |i: &Image| {
+            let mut out = Vec::new();
+            i.write_archive(&mut out).unwrap();
+            out
+        };
+        let (a, b) = (image("patched", b"x"), image("patched", b"x"));
+        assert_eq!(a.digests(), b.digests());
+        assert_eq!(bytes(&a), bytes(&b));
+        assert_ne!(a.digest(), image("patched", b"y").digest());
+    }
+
+    #[test]
+    fn stock_and_patched_differ_in_labels_and_the_top_layer_alone() {
+        let (a, b) = (image("stock", b"x"), image("patched", b"x"));
+        assert_ne!(a.digest(), b.digest());
+        assert_eq!(a.layers[0].digest, b.layers[0].digest);
+        assert!(
+            image("without 0002-cgroup", b"x")
+                .reference()
+                .starts_with("plainboot:262-without-0002-cgroup-")
+        );
+    }
+}
