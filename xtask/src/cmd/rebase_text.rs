@@ -81,11 +81,13 @@ pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
     let mut texts = Vec::new();
     for (index, patch) in series.patches.iter().enumerate() {
         let cells = runs.iter().filter_map(|r| Some((r.version, r.cells.get(index)?)));
-        let mut found: BTreeMap<String, Vec<SystemdVersion>> = BTreeMap::new();
+        // Line numbers differ from release to release; the problem is the same.
+        let mut found: BTreeMap<String, (String, Vec<SystemdVersion>)> = BTreeMap::new();
         for (version, cell) in cells.filter(|(_, c)| !c.outcome.is_settled()) {
-            found.entry(problem(cell)).or_default().push(version);
+            let (key, body) = (problem(cell, false), problem(cell, true));
+            found.entry(key).or_insert((body, Vec::new())).1.push(version);
         }
-        let mut found: Vec<_> = found.into_iter().collect();
+        let mut found: Vec<_> = found.into_values().collect();
         found.sort_by_key(|(_, versions)| versions.first().copied());
         for (body, versions) in found {
             let Some(first) = versions.first() else { continue };
@@ -105,7 +107,7 @@ pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
     texts
 }
 
-fn problem(cell: &Cell) -> String {
+fn problem(cell: &Cell, lines: bool) -> String {
     let from = cell.from.map(|v| format!(", carried from {v}")).unwrap_or_default();
     let mut text = format!("  {}{from}\n", cell.outcome.word());
     let unsettled: Vec<&FileReport> =
@@ -120,7 +122,7 @@ fn problem(cell: &Cell) -> String {
         if let Some(reason) = &file.reason {
             let _ = writeln!(text, "    {reason}");
         }
-        file.collisions.iter().for_each(|c| collision(&mut text, c));
+        file.collisions.iter().for_each(|c| collision(&mut text, c, lines));
     }
     if !cell.without.is_empty() {
         let _ = writeln!(text, "  judged without {}", cell.without.join(", "));
@@ -128,9 +130,10 @@ fn problem(cell: &Cell) -> String {
     text
 }
 
-fn collision(text: &mut String, c: &Collision) {
+fn collision(text: &mut String, c: &Collision, lines: bool) {
     let at = if c.ours.is_some() { "line" } else { "made at line" };
-    let _ = writeln!(text, "    {at} {} in {}", c.line, c.function);
+    let line = if lines { c.line } else { 0 };
+    let _ = writeln!(text, "    {at} {line} in {}", c.function);
     let mut side = |title: &str, lines: &str| {
         let _ = writeln!(text, "    --- {title}");
         let count = lines.lines().count();

@@ -7,6 +7,8 @@
 
 mod make;
 mod parse;
+#[cfg(test)]
+mod tests;
 mod write;
 
 pub use make::{diff, section};

@@ -99,6 +99,16 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
                 }
             }
         };
+        // As git: a hunk that starts with line 1 belongs there, one without lines below its last
+        // change belongs to the end. Only checked, not used to choose: lines that repeat are
+        // ambiguous all the same.
+        let count = hunk.old_side().count();
+        let (from_start, to_end) = (hunk.old_start <= 1, hunk.ends_the_file());
+        if (from_start && site.line != 0) || (to_end && site.line + count != file.len()) {
+            return Err(misfit(
+                "its lines are there, but not at the start or end as before".into(),
+            ));
+        }
         if site.line < floor {
             return Err(misfit("its lines are there, but above those of the hunk before".into()));
         }
@@ -109,7 +119,7 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
             candidates.iter().all(|&c| c == site.line || distance(c) > distance(site.line))
         });
         last_offset = site.line.cast_signed() - header.cast_signed();
-        floor = site.line + hunk.old_side().count();
+        floor = site.line + count;
         sites.push(site);
     }
     let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
@@ -155,15 +165,8 @@ fn candidates(hunk: &Hunk, file: &Content) -> Vec<usize> {
     if count == 0 {
         return if file.is_empty() { vec![0] } else { Vec::new() };
     }
-    let Some(last) = file.len().checked_sub(count) else { return Vec::new() };
     let old: Vec<u8> = hunk.old_side().flatten().copied().collect();
-    // As git: a hunk that starts with line 1 belongs there, one without lines below its last
-    // change belongs to the end.
-    let from_start = hunk.old_start <= 1;
-    let to_end = hunk.ends_the_file();
-    let mut sites = file.find(&old);
-    sites.retain(|&s| (!from_start || s == 0) && (!to_end || s == last));
-    sites
+    file.find(&old)
 }
 
 /// The blocks that the changes of a hunk lie in if its first line is line `line`.
@@ -192,4 +195,70 @@ pub fn functions(hunk: &Hunk, line: usize, blocks: &Blocks) -> Vec<String> {
         }
     }
     found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::patch;
+
+    fn content(text: &str) -> Content {
+        Content::new(text.as_bytes().to_vec()).unwrap()
+    }
+
+    fn diff(before: &str, after: &str) -> FileDiff {
+        patch::diff("a.c", Some(before.as_bytes()), 0o100_644, after.as_bytes(), 3).unwrap()
+    }
+
+    /// Texts of few distinct lines, so that sites repeat: what applies away from its header lands
+    /// at a site that is the only one, or it does not apply at all.
+    #[test]
+    fn a_repeated_site_is_never_chosen_by_chance() {
+        let mut seed = 88_172_645_463_325_252_u64;
+        let mut random = move |n: u64| {
+            seed ^= seed << 13;
+            seed ^= seed >> 7;
+            seed ^= seed << 17;
+            seed % n
+        };
+        for _ in 0..4000 {
+            let mut text = |lines: u64| -> Vec<String> {
+                (0..lines).map(|_| format!("{}\n", random(5))).collect()
+            };
+            let (mut lines, insert, above) = (text(14), text(2), text(3));
+            let before = lines.concat();
+            lines.splice(6..7, insert);
+            let after = lines.concat();
+            let diff = diff(&before, &after);
+            if diff.hunks.is_empty() {
+                continue;
+            }
+            let exact = apply_at_headers(&diff, &content(&before)).unwrap();
+            assert_eq!(exact.bytes, after.as_bytes());
+            let undone = apply_at_headers(&diff.reversed(), &content(&after)).unwrap();
+            assert_eq!(undone.bytes, before.as_bytes());
+            let moved = above.concat() + &before;
+            if let Ok(applied) = apply(&diff, &content(&moved), &Expected::Headers) {
+                assert_eq!(applied.bytes, (above.concat() + &after).as_bytes());
+            }
+        }
+    }
+
+    #[test]
+    fn the_function_decides_between_equal_sites() {
+        let body =
+            "        a();\n        b();\n        c();\n        d();\n        e();\n        f();\n";
+        let before = format!("int one(void) {{\n{body}}}\n\nint two(void) {{\n{body}}}\n");
+        let at = before.rfind("        d();").unwrap();
+        let after = format!("{}        x();\n{}", &before[..at], &before[at..]);
+        let diff = diff(&before, &after);
+        let file = content(&format!("int zero;\n{before}"));
+        let expected = Expected::Functions(vec![vec!["two".into()]]);
+        let applied = apply(&diff, &file, &expected).unwrap();
+        assert_eq!(applied.bytes, format!("int zero;\n{after}").as_bytes());
+        assert_eq!(applied.sites[0].functions, ["two"]);
+        let elsewhere = Expected::Functions(vec![vec!["three".into()]]);
+        let misfit = apply(&diff, &file, &elsewhere).unwrap_err();
+        assert!(misfit.reason.contains("never in its function"), "{}", misfit.reason);
+    }
 }

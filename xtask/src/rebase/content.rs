@@ -53,13 +53,23 @@ impl Content {
         &self.bytes[offset(from)..offset(to.max(from))]
     }
 
-    /// The lines (from 0) at which `text`, made of whole lines, is found.
+    /// The lines (from 0) at which `text`, made of whole lines, is found. Finds may overlap.
     pub fn find(&self, text: &[u8]) -> Vec<usize> {
         let ends_open = !text.ends_with(b"\n");
-        memchr::memmem::find_iter(&self.bytes, text)
-            .filter(|at| !ends_open || at + text.len() == self.bytes.len())
-            .filter_map(|at| self.starts.binary_search(&at).ok())
-            .collect()
+        let finder = memchr::memmem::Finder::new(text);
+        let mut found = Vec::new();
+        let mut from = 0;
+        while let Some(at) = self.bytes.get(from..).and_then(|rest| finder.find(rest)) {
+            let at = from + at;
+            // Not past the find, as `find_iter` goes: a site that overlaps another is one, too.
+            from = at + 1;
+            if let Ok(line) = self.starts.binary_search(&at)
+                && (!ends_open || at + text.len() == self.bytes.len())
+            {
+                found.push(line);
+            }
+        }
+        found
     }
 
     /// The functions and other top-level blocks, found at the first call.

@@ -284,7 +284,13 @@ fn choose<'a>(
         Outcome::Clean | Outcome::Moved | Outcome::AlreadyUpstream => 0,
         other => other as usize,
     };
-    let Some(best) = (0..attempts.len()).min_by_key(|&i| weight(attempts[i].1.outcome)) else {
+    // Of several conflicts the one with the least left to do.
+    let open = |a: &Attempt| -> usize {
+        let files = a.reports.iter().filter(|r| !r.outcome.is_settled());
+        files.map(|r| 1 + r.collisions.len()).sum()
+    };
+    let rank = |a: &Attempt| (weight(a.outcome), open(a));
+    let Some(best) = (0..attempts.len()).min_by_key(|&i| rank(&attempts[i].1)) else {
         let attempt = Attempt {
             outcome: Outcome::Conflict,
             reason: Some("the patch has no variant yet".into()),

@@ -1,0 +1,305 @@
+// SPDX-License-Identifier: MIT
+//! `rebase-patches` as a whole command, on one folder per case below `tests/rebase/`.
+//!
+//! `trees/<version>/` are systemd's versions, `patches/` the series before the run. What the
+//! command says and leaves behind is a snapshot. What it wrote must be stable (`--check` finds
+//! nothing), and is applied with the real `git apply` and GNU `patch -F0`, which must agree.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use xtask::version::SystemdVersion;
+
+struct Case {
+    name: String,
+    dir: tempfile::TempDir,
+    clone: PathBuf,
+    trees: BTreeMap<SystemdVersion, PathBuf>,
+}
+
+impl Case {
+    fn new(fixture: &Path) -> Case {
+        let dir = tempfile::tempdir().unwrap();
+        copy(&fixture.join("patches"), &dir.path().join("checkout/patches"));
+        fs::create_dir_all(dir.path().join("checkout/xtask")).unwrap();
+        let clone = dir.path().join("systemd.git");
+        let repo = git2::Repository::init_bare(&clone).unwrap();
+        let who = git2::Signature::new("a", "a@b", &git2::Time::new(0, 0)).unwrap();
+        let mut trees = BTreeMap::new();
+        for entry in fs::read_dir(fixture.join("trees")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+            let tree = repo.find_tree(tree(&repo, &path)).unwrap();
+            let commit = repo.commit(None, &who, &who, &name, &tree, &[]).unwrap();
+            repo.reference(&format!("refs/tags/v{name}"), commit, false, "").unwrap();
+            trees.insert(name.parse().unwrap(), path);
+        }
+        let name = fixture.file_name().unwrap().to_str().unwrap().to_owned();
+        Case { name, dir, clone, trees }
+    }
+
+    fn checkout(&self) -> PathBuf {
+        self.dir.path().join("checkout")
+    }
+
+    fn run(&self, args: &[&str]) -> Output {
+        Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .current_dir(self.checkout())
+            .args(["--quiet", "--offline", "--cache-dir"])
+            .arg(self.dir.path().join("cache"))
+            .arg("--systemd-git")
+            .arg(&self.clone)
+            .arg("rebase-patches")
+            .args(args)
+            .output()
+            .unwrap()
+    }
+
+    /// The text without what changes from run to run.
+    fn plain(&self, bytes: &[u8]) -> String {
+        let text = String::from_utf8_lossy(bytes).replace(self.dir.path().to_str().unwrap(), "…");
+        let time = regex::Regex::new(r"\(\d+\.\d+ s\)").unwrap();
+        time.replace_all(&text, "(TIME)").into_owned()
+    }
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.path().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+fn tree(repo: &git2::Repository, dir: &Path) -> git2::Oid {
+    let mut builder = repo.treebuilder(None).unwrap();
+    for entry in fs::read_dir(dir).unwrap() {
+        let entry = entry.unwrap();
+        if entry.path().is_dir() {
+            builder.insert(entry.file_name(), tree(repo, &entry.path()), 0o040_000).unwrap();
+        } else {
+            let blob = repo.blob(&fs::read(entry.path()).unwrap()).unwrap();
+            builder.insert(entry.file_name(), blob, 0o100_644).unwrap();
+        }
+    }
+    builder.write().unwrap()
+}
+
+fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut folders = vec![dir.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).into_iter().flatten() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                found.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_case_says_and_writes_what_it_should() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rebase");
+    let mut fixtures: Vec<PathBuf> =
+        fs::read_dir(root).unwrap().map(|e| e.unwrap().path()).filter(|p| p.is_dir()).collect();
+    fixtures.sort();
+    assert!(fixtures.len() > 15, "the cases are gone");
+    for fixture in fixtures {
+        let case = Case::new(&fixture);
+        let before = files(&case.checkout());
+        let dry = case.run(&["--all", "--check"]);
+        assert_eq!(files(&case.checkout()), before, "{}: --check wrote", case.name);
+        let run = case.run(&["--all"]);
+        let code = run.status.code();
+        let mut text =
+            format!("exit code {}, with --check {}\n\n", shown(code), shown(dry.status.code()));
+        text += &case.plain(&run.stdout);
+        text += &case.plain(&run.stderr);
+        let after = files(&case.checkout());
+        if code == Some(2) {
+            assert_eq!(after, before, "{}: a faulty run wrote", case.name);
+        } else {
+            for (path, bytes) in after.iter().filter(|(p, b)| before.get(*p) != Some(b)) {
+                let is_lock = path.ends_with("sources.lock");
+                let shown = if is_lock { "(written)\n".into() } else { case.plain(bytes) };
+                let _ = write!(text, "\n=== {}\n{shown}", path.display());
+            }
+            let again = case.run(&["--check"]);
+            let said = String::from_utf8_lossy(&again.stdout);
+            assert!(said.contains("nothing to write"), "{}: not stable\n{said}", case.name);
+            apply_with_real_tools(&case);
+        }
+        insta::with_settings!({snapshot_path => &fixture, prepend_module_to_snapshot => false}, {
+            insta::assert_snapshot!("expected", text);
+        });
+    }
+}
+
+fn shown(code: Option<i32>) -> String {
+    code.map_or("none (killed)".to_owned(), |c| c.to_string())
+}
+
+/// Applies the variants of every settled version with git and GNU patch to files on disk.
+fn apply_with_real_tools(case: &Case) {
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    for (version, sources) in &case.trees {
+        let chain: Vec<PathBuf> = series
+            .patches
+            .iter()
+            .filter_map(|p| {
+                Some(case.checkout().join("patches").join(p.file(p.variant_for(*version)?.base)))
+            })
+            .collect();
+        if chain.is_empty() {
+            continue;
+        }
+        let json = case.run(&["--check", "--json", &version.to_string()]);
+        let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+        let rows = json["versions"].as_array().unwrap();
+        let row = rows.iter().find(|r| r["version"] == version.to_string()).unwrap();
+        let Some(patched) = row["patched_tree"].as_str() else { continue };
+        let tools: [(&str, &[&str]); 2] = [
+            ("git", &["apply", "--whitespace=nowarn"]),
+            ("patch", &["-p1", "-F0", "-s", "--no-backup-if-mismatch", "-i"]),
+        ];
+        for (tool, args) in tools {
+            if !xtask::exec::have(tool) {
+                xtask::skip::record(&format!("{tool} is not installed")).unwrap();
+                continue;
+            }
+            let work = tempfile::tempdir().unwrap();
+            copy(sources, work.path());
+            for patch in &chain {
+                // In a repository above, `git apply` would silently do nothing.
+                let out = Command::new(tool)
+                    .args(args)
+                    .arg(patch)
+                    .current_dir(work.path())
+                    .env("GIT_CEILING_DIRECTORIES", work.path().parent().unwrap())
+                    .output()
+                    .unwrap();
+                let said = String::from_utf8_lossy(&out.stderr);
+                assert!(out.status.success(), "{}: {tool} on {version}: {said}", case.name);
+            }
+            let repo = git2::Repository::open_bare(&case.clone).unwrap();
+            let theirs = tree(&repo, work.path()).to_string();
+            assert_eq!(theirs, patched, "{}: {tool} on {version} differs", case.name);
+        }
+    }
+}
+
+fn case(name: &str) -> Case {
+    Case::new(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rebase").join(name))
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// The way out of a conflict that the command names.
+#[test]
+fn a_conflict_is_solved_by_writing_the_patch_file_it_names() {
+    let case = case("conflict");
+    assert_eq!(case.run(&["258"]).status.code(), Some(1));
+    let version = "258".parse().unwrap();
+    let path = "src/core/a.c";
+    let before = fs::read(case.trees[&version].join(path)).unwrap();
+    let text = String::from_utf8(before.clone()).unwrap();
+    let after =
+        text.replacen("        r = prepare_all", "        mark(a);\n        r = prepare_all", 1);
+    let file = xtask::patch::diff(path, Some(&before), 0o100_644, after.as_bytes(), 3).unwrap();
+    let message = b"Subject: [PATCH] a test\n\nUpstream-Status: Inappropriate [test]\n".to_vec();
+    let patch = xtask::patch::PatchText { message, files: vec![file] };
+    let written = case.checkout().join("patches/0001-a/258.patch");
+    fs::write(&written, patch.to_bytes()).unwrap();
+
+    let run = case.run(&["258"]);
+    assert_eq!(run.status.code(), Some(0), "{}", stdout(&run));
+    assert_eq!(fs::read(written).unwrap(), patch.to_bytes(), "a text of a person was changed");
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    assert_eq!(series.patches[0].variant_for(version).unwrap().base, version);
+    apply_with_real_tools(&case);
+}
+
+#[test]
+fn versions_that_are_not_here_keep_what_they_have() {
+    let case = case("merged");
+    assert_eq!(case.run(&["--all"]).status.code(), Some(0));
+    let before = files(&case.checkout());
+    let repo = git2::Repository::open_bare(&case.clone).unwrap();
+    repo.find_reference("refs/tags/v258.1").unwrap().delete().unwrap();
+    repo.find_reference("refs/tags/v258").unwrap().delete().unwrap();
+    fs::remove_dir_all(case.dir.path().join("cache")).unwrap();
+    let run = case.run(&[]);
+    assert_eq!(run.status.code(), Some(0), "{}", stdout(&run));
+    assert!(stdout(&run).contains("kept as it is: 258 - 258.1"), "{}", stdout(&run));
+    assert_eq!(files(&case.checkout()), before);
+}
+
+#[test]
+fn a_verified_version_that_stops_fitting_stops_all_writing() {
+    let case = case("moved");
+    assert_eq!(case.run(&["--all"]).status.code(), Some(0));
+    let patch = case.checkout().join("patches/0001-a/257.patch");
+    let text = fs::read_to_string(&patch).unwrap();
+    fs::write(&patch, text.replace("         if (r < 0)", "         if (r > 0)")).unwrap();
+    let before = files(&case.checkout());
+    let run = case.run(&["--all"]);
+    assert_eq!(run.status.code(), Some(1), "{}", stdout(&run));
+    assert!(stdout(&run).contains("nothing was written"), "{}", stdout(&run));
+    assert_eq!(files(&case.checkout()), before);
+}
+
+#[test]
+fn a_missing_object_is_named_and_stops_only_its_version() {
+    let case = case("moved");
+    let content = fs::read(case.trees[&"257.1".parse().unwrap()].join("src/core/a.c")).unwrap();
+    let oid = git2::Oid::hash_object(git2::ObjectType::Blob, &content).unwrap().to_string();
+    fs::remove_file(case.clone.join("objects").join(&oid[..2]).join(&oid[2..])).unwrap();
+    let run = case.run(&["--all"]);
+    let text = stdout(&run);
+    assert_eq!(run.status.code(), Some(2), "{text}");
+    assert!(text.contains(&oid) && text.contains("src/core/a.c of 257.1"), "{text}");
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    let patch = &series.patches[0];
+    assert!(patch.variant_for("257".parse().unwrap()).is_some());
+    assert!(patch.variant_for("257.1".parse().unwrap()).is_none());
+}
+
+#[test]
+fn a_part_of_the_series_gives_a_tree_of_its_own() {
+    let case = case("two-patches-a-b-a");
+    assert_eq!(case.run(&["--all"]).status.code(), Some(0));
+    let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
+    let repo = git2::Repository::open_bare(&case.clone).unwrap();
+    let version = "257.1".parse().unwrap();
+    let upstream = tree(&repo, &case.trees[&version]);
+    let patched =
+        |ids: &[&str]| xtask::rebase::patched_tree(&repo, &series, upstream, version, ids);
+    assert_eq!(patched(&[]).unwrap(), upstream);
+    let json = case.run(&["--check", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let rows = json["versions"].as_array().unwrap();
+    let row = rows.iter().find(|r| r["version"] == "257.1").unwrap();
+    assert_eq!(row["patched_tree"], patched(&["0001-a", "0002-b"]).unwrap().to_string());
+    let first = patched(&["0001-a"]).unwrap();
+    assert_ne!(first, upstream);
+    // The second patch changes lines that the first one brings.
+    let error = patched(&["0002-b"]).unwrap_err();
+    assert!(error.to_string().contains("needs a patch that is left out"), "{error}");
+    assert!(patched(&["0009-x"]).is_err());
+}
