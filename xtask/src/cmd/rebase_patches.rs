@@ -117,11 +117,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let seconds = start.elapsed().as_secs_f64();
     step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
 
-    let changed: Vec<String> = {
-        let root = context.checkout.root();
-        let names = change.drift().into_iter().map(|p| p.strip_prefix(root).unwrap_or(p));
-        names.map(|p| p.display().to_string()).collect()
-    };
+    let root = context.checkout.root();
+    let drift = change.drift();
+    let name = |p: &std::path::Path| p.strip_prefix(root).unwrap_or(p).display().to_string();
+    let removed = |p: &std::path::Path| change.read(p).is_err();
+    let changed: Vec<String> = drift.iter().map(|p| name(p)).collect();
+    let gone: Vec<String> = drift.iter().filter(|p| removed(p)).map(|p| name(p)).collect();
     if !args.check {
         change.apply()?;
     }
@@ -141,7 +142,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             let names = rebase_text::names(&loses);
             ui.result(&format!("nothing was written: {names} fitted before and must fit again"));
         }
-        ui.result(&rebase_text::changes(&settled, &changed, args.check));
+        ui.result(&rebase_text::changes(&settled, &changed, &gone, args.check));
         ui.result(&rebase_text::summary(&runs, seconds));
     }
     Ok(status(&runs, args.check && !changed.is_empty()))

@@ -100,6 +100,9 @@ pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
                 file.display()
             ));
         }
+        if let Some(text) = unchecked(&patch.id, runs, index) {
+            texts.push(text);
+        }
         if let Some(text) = rivals(&patch.id, runs, index) {
             texts.push(text);
         }
@@ -151,6 +154,26 @@ fn collision(text: &mut String, c: &Collision, lines: bool) {
     side("the patch", &c.theirs);
 }
 
+/// Versions on which only one method could be used.
+fn unchecked(id: &str, runs: &[VersionRun], index: usize) -> Option<String> {
+    let mut found: BTreeMap<SystemdVersion, Vec<SystemdVersion>> = BTreeMap::new();
+    for run in runs {
+        let Some(cell) = run.cells.get(index) else { continue };
+        let one = matches!(cell.outcome, Outcome::Clean | Outcome::Moved) && !cell.cross_checked;
+        if let (true, Some(from)) = (one, cell.from) {
+            found.entry(from).or_default().push(run.version);
+        }
+    }
+    let line = |(from, versions): (&SystemdVersion, &Vec<_>)| {
+        format!(
+            "{id}: applied, not merged, on {}: the files of {from} are not here",
+            names(versions)
+        )
+    };
+    let lines: Vec<String> = found.iter().map(line).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
 /// Variants that would apply as well, with another result: the nearest was taken.
 fn rivals(id: &str, runs: &[VersionRun], index: usize) -> Option<String> {
     let mut found: BTreeMap<(SystemdVersion, SystemdVersion), Vec<SystemdVersion>> =
@@ -174,7 +197,7 @@ fn rivals(id: &str, runs: &[VersionRun], index: usize) -> Option<String> {
 }
 
 /// Which variants came and went, and the files that changed.
-pub fn changes(settled: &[Settled], changed: &[String], check: bool) -> String {
+pub fn changes(settled: &[Settled], changed: &[String], gone: &[String], check: bool) -> String {
     let mut text = String::new();
     for set in settled {
         for base in &set.added {
@@ -187,8 +210,13 @@ pub fn changes(settled: &[Settled], changed: &[String], check: bool) -> String {
             let _ = writeln!(text, "{}: maybe fewer variants would do", set.id);
         }
     }
-    let verb = if check { "would change" } else { "wrote" };
     for file in changed {
+        let verb = match (gone.contains(file), check) {
+            (false, false) => "wrote",
+            (false, true) => "would change",
+            (true, false) => "removed",
+            (true, true) => "would remove",
+        };
         let _ = writeln!(text, "{verb} {file}");
     }
     if changed.is_empty() {
