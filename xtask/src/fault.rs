@@ -12,6 +12,9 @@ use std::process::ExitCode;
 pub enum Kind {
     /// Wrong input, or a fault of the tool or of the machine: exit code 2.
     Fault,
+    /// A server lists something but does not give it now: exit code 2. Who did not ask for just
+    /// that may go on without.
+    Unavailable,
     /// The machine cannot do this (no engine, no root, no QEMU): exit code 77.
     CannotTry,
     /// The user pressed Ctrl-C, or the process was asked to end: exit code 130.
@@ -32,6 +35,11 @@ impl Fault {
     /// Wrong input or a broken environment (exit code 2).
     pub fn new(message: impl Into<String>) -> Self {
         Fault { kind: Kind::Fault, message: message.into(), hint: None }
+    }
+
+    /// Something a server lists but does not give now (exit code 2).
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Fault { kind: Kind::Unavailable, ..Fault::new(message) }
     }
 
     /// Something this machine cannot do (exit code 77).
@@ -114,7 +122,7 @@ impl Status {
 impl From<Kind> for Status {
     fn from(kind: Kind) -> Self {
         match kind {
-            Kind::Fault => Status::Fault,
+            Kind::Fault | Kind::Unavailable => Status::Fault,
             Kind::CannotTry => Status::NotTried,
             Kind::Interrupted => Status::Interrupted,
         }

@@ -9,11 +9,12 @@ use serde::Serialize;
 
 use super::{Context, rebase_text};
 use crate::atomic::ChangeSet;
-use crate::fault::{Fault, Status};
+use crate::fault::{Fault, Kind, Status, kind_of};
 use crate::rebase::{self, Cell, Engine, Outcome, Settled, Target, VersionRun};
 use crate::render::overlay::{self, Verified};
 use crate::series::{self, Series};
 use crate::sources::{Lock, OLDEST_MAJOR, Source, Sources, TreeId};
+use crate::ui::Ui;
 use crate::version::SystemdVersion;
 
 /// Carry the patches to systemd's versions, and write the variants, the overlay and the lock
@@ -33,7 +34,7 @@ pub struct Args {
     #[arg(long, conflicts_with = "versions")]
     all: bool,
 
-    /// Write nothing; exit 1 if anything on disk would change
+    /// Write nothing; exit 1 if anything on disk would change. Adds no version of its own accord
     #[arg(long)]
     check: bool,
 }
@@ -89,7 +90,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let sources = Sources::open(&context.cache, lock.clone(), &context.global.into(), ui)?;
 
     let step = ui.step("reading the sources");
-    let (wanted, kept) = select(&sources, &series, args)?;
+    let (wanted, kept) = select(&sources, &series, args, ui)?;
     let targets = targets(&sources, &series, &wanted)?;
     step.done(&format!("{} versions", wanted.len()));
 
@@ -154,6 +155,7 @@ fn select(
     sources: &Sources<'_>,
     series: &Series,
     args: &Args,
+    ui: &Ui,
 ) -> Result<(BTreeMap<SystemdVersion, Source>, Vec<SystemdVersion>)> {
     let named = sources.resolve(&args.versions)?;
     let available = if args.versions.is_empty() { sources.available()? } else { sources.known() };
@@ -167,33 +169,39 @@ fn select(
     for version in &named {
         wanted.insert(*version, sources.get(*version)?);
     }
+    // Nobody asked for just these, so one that a server lists but does not give is left out.
+    let mut unless_unavailable = |version: SystemdVersion| -> Result<bool> {
+        match sources.get(version) {
+            Ok(source) => wanted.insert(version, source),
+            Err(error) if kind_of(&error) == Kind::Unavailable => {
+                ui.warn(&format!("left out: {error:#}"));
+                return Ok(false);
+            }
+            Err(error) => return Err(error),
+        };
+        Ok(true)
+    };
     let more = match () {
         () if args.all => released.clone(),
-        () if args.versions.is_empty() => {
+        // What is on disk is complete without a version that nobody has carried it to yet.
+        () if args.versions.is_empty() && !args.check => {
             released.iter().next_back().copied().into_iter().collect()
         }
         () => BTreeSet::new(),
     };
     for version in more {
-        wanted.insert(version, sources.get(version)?);
+        unless_unavailable(version)?;
     }
     let mut kept = Vec::new();
-    let named = series
-        .patches
-        .iter()
-        .flat_map(|p| &p.variants)
-        .flat_map(|v| v.ranges.iter().flat_map(|r| [r.from, r.to]).chain([v.base]));
+    let variants = series.patches.iter().flat_map(|p| &p.variants);
+    let listed =
+        variants.flat_map(|v| v.ranges.iter().flat_map(|r| [r.from, r.to]).chain([v.base]));
     let before: BTreeSet<SystemdVersion> =
-        sources.lock().iter().map(|entry| entry.version).chain(named).collect();
-    for version in before {
-        if wanted.contains_key(&version) {
-            continue;
-        }
-        match available.iter().any(|a| a.version == version) {
-            true => {
-                wanted.insert(version, sources.get(version)?);
-            }
-            false => kept.push(version),
+        sources.lock().iter().map(|entry| entry.version).chain(listed).collect();
+    for version in before.into_iter().filter(|v| !named.contains(v)) {
+        let here = available.iter().any(|a| a.version == version);
+        if !(here && unless_unavailable(version)?) {
+            kept.push(version);
         }
     }
     if wanted.is_empty() {

@@ -137,7 +137,7 @@ fn lint(context: &Context<'_>, title: &str, words: &[&str]) -> Result<Tally> {
 
 /// Shows a failed child and counts it; an interrupt or a program that is not there ends the run.
 fn refused(ui: &Ui, title: &str, error: anyhow::Error) -> Result<Tally> {
-    if kind_of(&error) != Kind::Fault {
+    if !matches!(kind_of(&error), Kind::Fault | Kind::Unavailable) {
         return Err(error);
     }
     ui.error(&error);

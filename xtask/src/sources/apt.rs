@@ -255,7 +255,7 @@ Dir::Etc::preferencesparts "/dev/null";
         } else {
             format!("apt's output: {}", self.dir.join("log").join(log).display())
         };
-        Some(Fault::new(first.clone()).hint(hint).into())
+        Some(Fault::unavailable(first.clone()).hint(hint).into())
     }
 
     fn no_space(&self, complaints: &[String]) -> Option<Fault> {
