@@ -8,14 +8,16 @@ use anyhow::Result;
 use clap::Parser;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, prepare};
 use crate::exec::{self, Job};
 use crate::fault::{Fault, Kind, Status, hint_of, kind_of};
 use crate::flags::Flags;
 use crate::report::tally::{Tally, cargo_summary};
 use crate::requirements::{self, Need};
 use crate::skip::{self, Skip};
+use crate::sources::Available;
 use crate::ui::Ui;
+use crate::version::SystemdVersion;
 
 /// Run everything that says whether the project is in order: lints, tests, then the real path
 ///
@@ -30,17 +32,48 @@ pub struct Args {
 }
 
 /// A command of this tool, run as its user would, and judged by its status.
+#[derive(Debug, PartialEq, Eq)]
 struct Suite {
     /// The words after `cargo xtask`.
-    words: &'static [&'static str],
-    /// A suite that has moved on to a systemd which nobody has looked at yet: its "no" is shown and
-    /// counted as skipped, and does not turn the run red.
+    words: Vec<String>,
+    /// A suite for a systemd that nobody has looked at yet: its "no" is shown and counted as
+    /// skipped, and does not turn the run red.
     early_warning: bool,
 }
 
-/// The real path. Each suite is parsed and dispatched inside this process, so that an interrupt
-/// reaches the guards of what it started.
-const REAL_PATH: &[Suite] = &[];
+/// The releases that distributions carry, and that are built and booted in each run.
+const MAJORS: [u32; 3] = [254, 257, 262];
+
+/// The real path, for what can be had on this machine. Each suite is parsed and dispatched inside
+/// this process, so that an interrupt reaches the guards of what it started.
+fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
+    let suite = |words: &[&str], early_warning| Suite {
+        words: words.iter().map(|w| (*w).to_owned()).collect(),
+        early_warning,
+    };
+    let boot = |version: SystemdVersion, early_warning| {
+        suite(&["test-image", "--systemd", &version.to_string()], early_warning)
+    };
+    let released = || available.iter().filter(|a| !a.version.is_candidate()).rev();
+    let mut suites = vec![suite(&["rebase-patches", "--check"], false)];
+    let mut skips = Vec::new();
+    for major in MAJORS {
+        match released().find(|a| a.version.major == major && a.locked) {
+            Some(verified) => suites.push(boot(verified.version, false)),
+            None => skips.push(Skip {
+                test: format!("test-image of systemd {major}"),
+                reason: "no release that patches/sources.lock knows can be had here".to_owned(),
+            }),
+        }
+    }
+    // A distribution has moved on: what nobody has carried the series to yet is tried, no more.
+    let newest = released().next();
+    let moved = MAJORS.iter().filter_map(|m| released().find(|a| a.version.major == *m));
+    let mut ahead: Vec<_> = moved.chain(newest).filter(|a| !a.locked).map(|a| a.version).collect();
+    ahead.dedup();
+    suites.extend(ahead.into_iter().map(|version| boot(version, true)));
+    (suites, skips)
+}
 
 /// One stage of the run.
 #[derive(Debug, Serialize)]
@@ -70,8 +103,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     )?);
     stages.push(timed("tests", || cargo_test(context))?);
     if !args.quick {
-        for suite in REAL_PATH {
+        let (suites, skips) = real_path(&prepare::sources(context)?.available()?);
+        for suite in &suites {
             stages.push(timed(suite.words.join(" "), || run_suite(context, suite))?);
+        }
+        for skip in skips {
+            stages.push(timed(skip.test.clone(), || Ok(Tally::skipped(skip, true)))?);
         }
     }
     let total = stages.iter().fold(Tally::default(), |sum, stage| sum.and(&stage.tally));
@@ -184,7 +221,7 @@ fn cargo_test(context: &Context<'_>) -> Result<Tally> {
 fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
     let title = suite.words.join(" ");
     context.ui.note(&format!("cargo xtask {title}"));
-    let words = ["cargo xtask"].iter().chain(suite.words);
+    let words = ["cargo xtask"].into_iter().chain(suite.words.iter().map(String::as_str));
     let mut flags = Flags::try_parse_from(words)
         .map_err(|e| Fault::new(format!("`cargo xtask {title}`: {e}")))?;
     flags.global.cache_dir = Some(context.cache.root().to_owned());
@@ -195,6 +232,7 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
     let aside = context.ui.aside();
     let ui = if context.global.json { &aside } else { context.ui };
     let (status, reason) = match super::dispatch(&flags, ui) {
+        Ok(Status::No) => (Status::No, "the answer is no".to_owned()),
         Ok(status) => (status, "the command says it cannot be tried here".to_owned()),
         Err(error) => {
             ui.error(&error);
@@ -205,8 +243,8 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
         |reason: String, allowed| Tally::skipped(Skip { test: title.clone(), reason }, allowed);
     match status {
         Status::Yes => Ok(Tally::passed(1)),
-        Status::No if suite.early_warning => {
-            Ok(skipped("early warning: the answer is no".to_owned(), true))
+        Status::No | Status::Fault if suite.early_warning => {
+            Ok(skipped(format!("early warning: {reason}"), true))
         }
         Status::No | Status::Fault => Ok(Tally::failed(title)),
         Status::NotTried => Ok(skipped(reason, suite.early_warning)),
@@ -247,10 +285,59 @@ fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
 mod tests {
     use super::*;
 
+    fn listed(version: &str, locked: bool) -> Available {
+        Available {
+            version: version.parse().unwrap(),
+            origin: "Debian".into(),
+            also: Vec::new(),
+            present: false,
+            commit: None,
+            tree: None,
+            locked,
+            refused: None,
+        }
+    }
+
+    fn lines(available: &[Available]) -> Vec<String> {
+        let (suites, skips) = real_path(available);
+        let word = |s: &Suite| if s.early_warning { "early" } else { "must" };
+        let suites = suites.iter().map(|s| format!("{} {}", word(s), s.words.join(" ")));
+        suites.chain(skips.iter().map(|s| format!("skip {}", s.test))).collect()
+    }
+
+    #[test]
+    fn what_the_lock_knows_must_hold_and_what_is_newer_is_an_early_warning() {
+        let all = [("254.26", true), ("257.13", true), ("262", true), ("262.1", false)];
+        let seen = lines(&all.map(|(v, locked)| listed(v, locked)));
+        assert_eq!(
+            seen,
+            [
+                "must rebase-patches --check",
+                "must test-image --systemd 254.26",
+                "must test-image --systemd 257.13",
+                "must test-image --systemd 262",
+                "early test-image --systemd 262.1",
+            ]
+        );
+        let seen = lines(&[listed("257.14", false), listed("263", false)]);
+        assert_eq!(
+            seen,
+            [
+                "must rebase-patches --check",
+                "early test-image --systemd 257.14",
+                "early test-image --systemd 263",
+                "skip test-image of systemd 254",
+                "skip test-image of systemd 257",
+                "skip test-image of systemd 262",
+            ]
+        );
+    }
+
     #[test]
     fn every_suite_of_the_real_path_is_a_command_line() {
-        for suite in REAL_PATH {
-            let words = ["cargo xtask"].iter().chain(suite.words);
+        let (suites, _) = real_path(&[listed("257.13", true), listed("263", false)]);
+        for suite in suites {
+            let words = ["cargo xtask"].into_iter().chain(suite.words.iter().map(String::as_str));
             assert!(Flags::try_parse_from(words).is_ok(), "{:?}", suite.words);
         }
     }
