@@ -4,6 +4,7 @@
 //! [`examine`] boots one image in a plain container, runs the checks, keeps every transcript and
 //! gives back a record. What the checks are is in [`checks`]; what they add up to in [`verdict`].
 
+pub mod ablation;
 pub mod bench;
 pub mod checks;
 pub mod evidence;

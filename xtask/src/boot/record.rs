@@ -6,6 +6,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
+use super::ablation::Ablation;
 use super::checks::Group;
 use super::evidence::Evidence;
 use super::verdict::{Outcome, Verdict};
@@ -28,6 +29,9 @@ pub struct Record {
     pub plainboot: String,
     pub engine: Facts,
     pub subjects: Vec<Subject>,
+    /// The series without one patch, for each patch; with `--ablate`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ablations: Vec<Ablation>,
     /// From the start of the command to its last verdict.
     pub seconds: f64,
 }

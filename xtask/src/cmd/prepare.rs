@@ -7,7 +7,7 @@ use super::{Context, rebase_text};
 use crate::build::{self, Request};
 use crate::fault::{Fault, Status};
 use crate::image::Identity;
-use crate::rebase::{Engine, Target, VersionRun};
+use crate::rebase::{self, Engine, Target, VersionRun};
 use crate::series::{self, Series};
 use crate::sources::{self, Lock, Sources, TreeId};
 use crate::version::SystemdVersion;
@@ -111,6 +111,38 @@ fn pair(sources: &Sources<'_>, series: &Series, run: &VersionRun) -> Result<Pair
         None
     };
     Ok(Pair { stock: recipe("stock", Vec::new(), run.state.tree.into()), patched })
+}
+
+/// The recipe with one patch of the series left out.
+///
+/// # Errors
+/// The variants on disk do not give the patched tree: the series was not carried to this version.
+pub fn without(
+    sources: &Sources<'_>,
+    series: &Series,
+    pair: &Pair,
+    patched: &Recipe,
+    id: &str,
+) -> Result<Recipe> {
+    let version = patched.identity.version;
+    let tree = |ids: &[&str]| {
+        rebase::patched_tree(sources.git(), series, pair.stock.tree.oid()?, version, ids)
+    };
+    let all: Vec<&str> = patched.identity.patches.iter().map(String::as_str).collect();
+    if tree(&all)? != patched.tree.oid()? {
+        return Err(Fault::new(format!("the variants in patches/ are not for systemd {version}"))
+            .hint(format!("cargo xtask rebase-patches {version}"))
+            .into());
+    }
+    let rest: Vec<&str> = all.into_iter().filter(|p| *p != id).collect();
+    let tree: TreeId = tree(&rest)?.into();
+    let identity = Identity {
+        flavour: format!("without {id}"),
+        patches: rest.into_iter().map(str::to_owned).collect(),
+        tree: Some(tree.0.clone()),
+        version,
+    };
+    Ok(Recipe { identity, tree })
 }
 
 /// Builds and installs a systemd, or finds it built.

@@ -261,7 +261,10 @@ fn render(
     change.put(path, series::with_variants(&text, &listed)?);
 
     for run in verified {
-        if let Some(source) = wanted.get(&run.version) {
+        // A version that is known was checked against the lock when it was read. What another
+        // provider could add about it must not make the file depend on who was asked.
+        let new = wanted.get(&run.version).filter(|_| lock.get(run.version).is_none());
+        if let Some(source) = new {
             lock.record(source)?;
         }
     }

@@ -7,7 +7,8 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::Context;
-use super::prepare::{self, Installed};
+use super::prepare::{self, Installed, Pair};
+use crate::boot::ablation::{self, Ablation};
 use crate::boot::checks::{self, CHECKS, Check};
 use crate::boot::record::{self, Record};
 use crate::boot::verdict::Outcome;
@@ -15,9 +16,11 @@ use crate::boot::{self, Candidate};
 use crate::engine::{self, Choice, Engine};
 use crate::exec;
 use crate::fault::{Fault, Status};
-use crate::image::{self, Identity, Image, Layer};
+use crate::image::{self, Identity, Image};
 use crate::profile::Profile;
 use crate::requirements::{self, Need};
+use crate::series;
+use crate::sources::Sources;
 use crate::version::SystemdVersion;
 
 /// Boot patched systemd in a plain container and judge it
@@ -34,6 +37,10 @@ pub struct Args {
     /// Judge stock systemd instead, which is refused (exit code 1)
     #[arg(long)]
     pub stock: bool,
+
+    /// Also boot the series without each patch in turn: a check named for it must then fail
+    #[arg(long, conflicts_with_all = ["stock", "tree", "stock_tree"])]
+    pub ablate: bool,
 
     /// The engine to use
     #[arg(long, value_enum, default_value = "auto")]
@@ -88,13 +95,18 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         plainboot: env!("CARGO_PKG_VERSION").to_owned(),
         engine: engine.facts.clone(),
         subjects: Vec::new(),
+        ablations: Vec::new(),
         seconds: 0.0,
     };
     let dir = context.cache.runs().join(&record.id);
+    let all = |check: &Check| match args.only.as_slice() {
+        // Of stock systemd there are no two images to compare.
+        [] => !(args.stock && check.id == "control.same-layers"),
+        only => only.iter().any(|id| id == check.id),
+    };
     let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
-        let base = image::base_layer(&context.cache, context.ui)?;
-        let subject = examine(context, args, &engine, &base, main, stock, &dir)?;
-        record.subjects.push(subject);
+        let bench = Bench { context, engine: &engine, dir: &dir, keep: args.keep };
+        record.subjects.push(bench.examine(main, stock, &all)?);
         // After each, so that an interrupt loses nothing.
         record.seconds = begin.elapsed().as_secs_f64();
         save(&dir, &record)
@@ -116,13 +128,22 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 None => {}
             }
         }
+        if args.ablate {
+            let bench = Bench { context, engine: &engine, dir: &dir, keep: args.keep };
+            for pair in &pairs {
+                record.ablations.extend(bench.ablate(&sources, pair)?);
+            }
+            record.seconds = begin.elapsed().as_secs_f64();
+            save(&dir, &record)?;
+        }
     }
     record::prune(&context.cache.runs(), RUNS_KEPT);
     report(context, args, &record, &dir)?;
     if args.keep {
         hold(context, &engine)?;
     }
-    Ok(record.subjects.iter().fold(status, |all, s| all.and(s.verdict.into())))
+    let status = record.subjects.iter().fold(status, |all, s| all.and(s.verdict.into()));
+    Ok(record.ablations.iter().fold(status, |all, a| all.and(a.status())))
 }
 
 /// The trees of `--tree` and `--stock-tree`: what to examine, with its control.
@@ -151,39 +172,59 @@ fn ready_made(args: &Args) -> Result<Option<(Installed, Option<Installed>)>> {
     }
 }
 
-fn examine(
-    context: &Context<'_>,
-    args: &Args,
-    engine: &Engine,
-    base: &Layer,
-    main: &Installed,
-    stock: Option<&Installed>,
-    dir: &Path,
-) -> Result<record::Subject> {
-    let profile = Profile::load(&context.checkout)?;
-    let load = |installed: &Installed| -> Result<(Image, String)> {
-        let systemd = image::systemd_layer(&installed.tree, &profile)?;
-        let image = Image::new(&installed.identity, &profile, base.clone(), systemd);
-        let reference = engine.load(&image, context.ui)?;
-        Ok((image, reference))
-    };
-    let (image, reference) = load(main)?;
-    let stock = stock.map(load).transpose()?;
-    let candidate = Candidate {
-        version: main.identity.version,
-        flavour: &main.identity.flavour,
-        image: &reference,
-        digest: &image.digest(),
-        stock: stock.as_ref().map(|(_, reference)| reference.as_str()),
-    };
-    // Of stock systemd there are no two images to compare.
-    let wanted = |check: &Check| match args.only.as_slice() {
-        [] => !(args.stock && check.id == "control.same-layers"),
-        only => only.iter().any(|id| id == check.id),
-    };
-    let dir = dir.join(&image.purpose);
-    let options = boot::Options { wanted: &wanted, keep: args.keep };
-    boot::examine(engine, &candidate, &options, &dir, context.ui)
+/// What every image of a run is examined with.
+struct Bench<'a> {
+    context: &'a Context<'a>,
+    engine: &'a Engine,
+    dir: &'a Path,
+    keep: bool,
+}
+
+impl Bench<'_> {
+    fn examine(
+        &self,
+        main: &Installed,
+        stock: Option<&Installed>,
+        wanted: &dyn Fn(&Check) -> bool,
+    ) -> Result<record::Subject> {
+        let ui = self.context.ui;
+        let base = image::base_layer(&self.context.cache, ui)?;
+        let profile = Profile::load(&self.context.checkout)?;
+        let load = |installed: &Installed| -> Result<(Image, String)> {
+            let systemd = image::systemd_layer(&installed.tree, &profile)?;
+            let image = Image::new(&installed.identity, &profile, base.clone(), systemd);
+            let reference = self.engine.load(&image, ui)?;
+            Ok((image, reference))
+        };
+        let (image, reference) = load(main)?;
+        let stock = stock.map(load).transpose()?;
+        let candidate = Candidate {
+            version: main.identity.version,
+            flavour: &main.identity.flavour,
+            image: &reference,
+            digest: &image.digest(),
+            stock: stock.as_ref().map(|(_, reference)| reference.as_str()),
+        };
+        let dir = self.dir.join(&image.purpose);
+        let options = boot::Options { wanted, keep: self.keep };
+        boot::examine(self.engine, &candidate, &options, &dir, ui)
+    }
+
+    /// Boots the series without each patch in turn, and runs the checks named for it.
+    fn ablate(&self, sources: &Sources<'_>, pair: &Pair) -> Result<Vec<Ablation>> {
+        let Some(patched) = &pair.patched else { return Ok(Vec::new()) };
+        let series = series::load(&self.context.checkout.patches())?;
+        let mut ablations = Vec::new();
+        for patch in series.patches.iter().filter(|p| patched.identity.patches.contains(&p.id)) {
+            let recipe = prepare::without(sources, &series, pair, patched, &patch.id)?;
+            let installed = prepare::install(self.context, sources, &recipe)?;
+            let named = |check: &Check| patch.checks.iter().any(|id| id == check.id);
+            let subject = self.examine(&installed, None, &named)?;
+            let checks = subject.checks.into_iter().filter(|c| patch.checks.contains(&c.id));
+            ablations.push(Ablation::new(subject.version, &patch.id, checks.collect()));
+        }
+        Ok(ablations)
+    }
 }
 
 fn save(dir: &Path, record: &Record) -> Result<()> {
@@ -197,6 +238,9 @@ fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Re
     } else {
         for subject in &record.subjects {
             context.ui.result(&record::table(subject, context.ui));
+        }
+        for version in record.ablations.chunk_by(|a, b| a.version == b.version) {
+            context.ui.result(&ablation::table(version, context.ui));
         }
     }
     for subject in &record.subjects {

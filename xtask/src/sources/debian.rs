@@ -213,7 +213,7 @@ impl Provider for Distribution<'_> {
         if path.exists() {
             tarball::verify(&path, &package.sha256)?;
         } else if self.offline {
-            return Err(Fault::new(format!("{} is not in the cache", package.tarball))
+            return Err(Fault::unavailable(format!("{} is not in the cache", package.tarball))
                 .hint("run the command again without --offline")
                 .into());
         } else {
