@@ -164,6 +164,30 @@ fn the_patch_files_end_in_a_real_derivation() {
     assert!(missing.stderr.contains("0004-exec-invoke/258.patch"), "{}", missing.stderr);
 }
 
+/// The file that is committed, for every version in the lock, against the series itself.
+#[test]
+fn the_committed_overlay_gives_each_locked_version_what_the_series_names() {
+    let Some(nix) = Nix::find() else { return };
+    let patches = checkout().join("patches");
+    let series = xtask::series::load(&patches).unwrap();
+    let lock = xtask::sources::Lock::load(&patches.join("sources.lock")).unwrap();
+    let versions: Vec<_> = lock.iter().map(|entry| entry.version).collect();
+    assert!(!versions.is_empty());
+    let quoted: String = versions.iter().map(|v| format!("\"{v}\" ")).collect();
+    let seen = nix.json(&format!(
+        "let inherit (import {}/nix/lib {{ warn = message: _: throw message; }}) patchesFor; in
+         map (version: map toString (patchesFor version)) [ {quoted} ]",
+        checkout().display()
+    ));
+    for (version, seen) in versions.iter().zip(seen.as_array().unwrap()) {
+        let variant = |p: &xtask::series::Patch| {
+            p.variant_for(*version).map(|v| json!(patches.join(p.file(v.base))))
+        };
+        let named: serde_json::Value = series.patches.iter().filter_map(variant).collect();
+        assert_eq!(seen, &named, "systemd {version}");
+    }
+}
+
 #[test]
 fn a_version_that_was_not_verified_warns_and_takes_the_nearest_patches() {
     let Some(nix) = Nix::find() else { return };
