@@ -107,7 +107,9 @@ impl Workplace {
             .with_context(|| format!("no systemd sources: cannot read {}", declared.display()))?;
         let arguments = options::arguments(&text, self.version);
         let stamp = self.objects.join("plainboot.stamp");
-        let wanted = format!("{}\n{}", self.toolchain, arguments.join("\n"));
+        // Meson writes absolute paths: a cache folder that was moved is configured anew.
+        let place = self.objects.display();
+        let wanted = format!("{}\n{place}\n{}", self.toolchain, arguments.join("\n"));
         if self.objects.join("build.ninja").is_file()
             && fs::read_to_string(&stamp).is_ok_and(|old| old == wanted)
         {
