@@ -115,6 +115,9 @@ pub fn of(need: Need, host: &Host) -> Vec<Requirement> {
             program("docker.io", "dockerd"),
             program(host.distribution.docker_cli(), "docker"),
             program("iptables", "iptables"),
+            // Not in a minimal Debian.
+            program("iproute2", "ip"),
+            program("mount", "mount"),
         ],
         Need::Nix => NIX.to_vec(),
         Need::Tests => TESTS.to_vec(),
