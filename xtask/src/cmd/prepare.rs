@@ -154,8 +154,10 @@ pub fn install(context: &Context<'_>, sources: &Sources<'_>, recipe: &Recipe) ->
     };
     let built = build::build(&context.cache, context.ui, &request, |dir| {
         let report = sources::write_tree(sources.git(), &recipe.tree, dir)?;
-        for blob in &report.missing {
-            tracing::info!(?blob, "left out: the clone lacks it");
+        if let Some(first) = report.missing.first() {
+            let more = report.missing.len();
+            let text = "files that the build does not read are empty, since the clone lacks them";
+            context.ui.note(&format!("{more} {text}: {}, …", first.path));
         }
         Ok(())
     })?;

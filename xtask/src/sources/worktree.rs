@@ -45,7 +45,7 @@ pub struct Report {
     pub kept: usize,
     /// Paths that were removed.
     pub removed: Vec<String>,
-    /// Files left out, all below `test/`, `docs/` or `hwdb.d/`.
+    /// Files that are empty for want of their content, all below `test/`, `docs/` or `hwdb.d/`.
     pub missing: Vec<MissingBlob>,
 }
 
@@ -99,6 +99,12 @@ pub fn write_tree(repository: &git2::Repository, tree: &TreeId, dir: &Path) -> R
                 new.insert(name, seen);
                 continue;
             }
+            let at = || format!("cannot write {}", file.display());
+            if let Some(parent) = file.parent()
+                && folders.insert(parent.to_owned())
+            {
+                fs::create_dir_all(parent).with_context(at)?;
+            }
             let blob = match repository.find_blob(oid) {
                 Ok(blob) => blob,
                 Err(e) if e.code() == ErrorCode::NotFound => {
@@ -106,18 +112,13 @@ pub fn write_tree(repository: &git2::Repository, tree: &TreeId, dir: &Path) -> R
                     if !EXPENDABLE.iter().any(|dir| missing.path.starts_with(dir)) {
                         return Err(lacking(&missing).into());
                     }
-                    let _ = fs::remove_file(&file);
+                    // Empty rather than absent: meson insists on the names it knows.
+                    put(&file, b"", mode).with_context(at)?;
                     report.missing.push(missing);
                     continue;
                 }
                 Err(e) => return Err(unreadable(&name, oid, &e).into()),
             };
-            let at = || format!("cannot write {}", file.display());
-            if let Some(parent) = file.parent()
-                && folders.insert(parent.to_owned())
-            {
-                fs::create_dir_all(parent).with_context(at)?;
-            }
             if put(&file, blob.content(), mode).with_context(at)? {
                 report.written.push(name.clone());
             } else {
