@@ -258,9 +258,9 @@ impl Running {
         self.kill();
     }
 
-    /// An error with the last lines of the transcript, naming the file.
+    /// An error with the lines of the transcript that tell most, naming the file.
     pub fn failure(&self, how: &str) -> anyhow::Error {
-        let tail = tail(&self.transcript, 12).unwrap_or_default();
+        let tail = telling(&self.transcript).unwrap_or_default();
         Fault::new(format!("`{}` failed ({how})\n{tail}", self.name))
             .hint(format!("the whole output: {}", self.transcript.display()))
             .into()
@@ -287,17 +287,25 @@ impl Drop for Running {
     }
 }
 
-/// The last `count` lines of a text file, indented for an error message.
-fn tail(path: &Path, count: usize) -> Result<String> {
+/// What to show of a failed job's output: its first complaints if it made any (a compiler's are far
+/// above the end when others ran beside it), else its last lines; indented for an error message.
+fn telling(path: &Path) -> Result<String> {
+    const LINES: usize = 12;
+    const COMPLAINTS: [&str; 4] = ["error: ", "ERROR: ", "FAILED: ", "fatal: "];
     let mut file = File::open(path)?;
     let length = file.metadata()?.len();
-    file.seek(SeekFrom::Start(length.saturating_sub(16 * 1024)))?;
+    file.seek(SeekFrom::Start(length.saturating_sub(1 << 20)))?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)?;
     let text = String::from_utf8_lossy(&bytes);
     let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(count);
-    Ok(lines[from..].iter().map(|l| format!("  | {l}")).collect::<Vec<_>>().join("\n"))
+    let complains = |line: &&&str| COMPLAINTS.iter().any(|word| line.contains(word));
+    let mut chosen: Vec<&str> = lines.iter().filter(complains).take(LINES).copied().collect();
+    if chosen.is_empty() {
+        chosen = lines[lines.len().saturating_sub(LINES)..].to_vec();
+    }
+    let short = |line: &str| line.chars().take(300).collect::<String>();
+    Ok(chosen.iter().map(|l| format!("  | {}", short(l))).collect::<Vec<_>>().join("\n"))
 }
 
 #[cfg(test)]
@@ -322,6 +330,14 @@ mod tests {
         let error = job("echo broken; exit 3", &dir).run(|_| ()).unwrap_err();
         assert!(error.to_string().contains("| broken"), "{error}");
         assert!(crate::fault::hint_of(&error).unwrap().contains("log"));
+    }
+
+    #[test]
+    fn a_compiler_s_complaint_is_shown_although_others_ran_on() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = "echo a.c:1:2: error: no such field; seq 100; exit 1";
+        let error = job(script, &dir).run(|_| ()).unwrap_err().to_string();
+        assert!(error.ends_with("  | a.c:1:2: error: no such field"), "{error}");
     }
 
     #[test]

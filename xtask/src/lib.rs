@@ -4,8 +4,23 @@
 //! Data flows one way:
 //!
 //! ```text
-//! sources -> series -> rebase -> render -> build -> boot -> report
+//! sources -> series -> rebase -> render -> build -> image -> boot -> report
 //! ```
+//!
+//! | stage | modules |
+//! |---|---|
+//! | sources | [`sources`]: providers, the cache repository, the lock |
+//! | series | [`patch`]: git-format patches; [`series`]: `patches/series.toml` |
+//! | rebase | [`rebase`]: two methods, landing sites, the fewest variants |
+//! | render | [`render`]: the Nix overlay |
+//! | build | [`build`]: meson, ninja, installed trees |
+//! | image | [`profile`]: what makes a container image; [`image`]: layers, archive |
+//! | boot | [`engine`]: Docker, the user's or a private one; [`boot`]: checks, verdict, record |
+//! | report | [`report`]: counts |
+//!
+//! Around them: [`cmd`] and [`flags`] (the commands), [`ui`], [`exec`], [`atomic`], [`fault`],
+//! [`workspace`] (where things are), [`host`] and [`requirements`] (what the machine has), [`skip`]
+//! (tests that could not be tried), [`version`].
 //!
 //! # Invariants
 //! - A stage knows only the types of the stages before it; only [`cmd`] joins stages.

@@ -19,11 +19,13 @@ use crate::exec::{self, Job};
 use crate::fault::Fault;
 use crate::ui::{Step, Ui};
 use crate::version::SystemdVersion;
-use crate::workspace::Cache;
+use crate::workspace::{Cache, require_space};
 
 /// Longest time that one build may take; a cold one takes about two minutes on two cores.
 const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
 const SETUP_DEADLINE: Duration = Duration::from_secs(10 * 60);
+/// Sources, objects and the installed tree of a version take about 600 MB.
+const BUILD_MB: u64 = 1000;
 /// How many installed trees of a version are kept; the oldest go first.
 const KEPT_INSTALLS: usize = 8;
 
@@ -77,6 +79,8 @@ pub fn build(
         ccache: cache.root().join("ccache"),
         toolchain,
     };
+    std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    require_space(&home, BUILD_MB)?;
     let step = ui.step(format!("build systemd {} ({})", request.version, request.flavour));
     step.detail("writing the sources");
     materialise(&work.sources)?;
@@ -164,7 +168,8 @@ impl Workplace {
     }
 
     fn job(&self, program: &str, log: &str) -> Job {
-        Job::new(program, &self.logs.join(log))
+        // Ninja's compilers have children of their own, which must not outlive an interrupt.
+        Job::contained(program, &self.logs.join(log))
             .env("CCACHE_DIR", &self.ccache)
             .env("CCACHE_MAXSIZE", "2G")
             .env("CCACHE_NOHASHDIR", "1")

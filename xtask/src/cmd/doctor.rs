@@ -238,15 +238,15 @@ mod tests {
 
         sources         ready
         rebase-patches  ready
-        test-image      missing docker.io gperf iptables; blocked, see below
-        test            missing docker.io gperf iptables patch quilt; blocked, see below
+        test-image      missing docker.io gperf iproute2 iptables mount; blocked, see below
+        test            missing docker.io gperf iproute2 iptables mount patch quilt; blocked, see below
 
         note: docker is installed, but no engine answers at unix:///nowhere
         note: no engine, and not root: a private dockerd cannot be started; run as root, or set DOCKER_HOST to an engine that you may use
         note: the host's cgroup controllers are version 1: an engine of your own gives containers no cgroup 2, the private dockerd does, but memory and pids limits cannot be tested
         note: 3.5 GiB free for the cache, 8.0 GiB are wanted: make room, or pass --cache-dir DIR
 
-        sudo apt-get install -y --no-install-recommends docker.io gperf iptables patch quilt
+        sudo apt-get install -y --no-install-recommends docker.io gperf iproute2 iptables mount patch quilt
         "#);
     }
 
