@@ -9,6 +9,7 @@ mod control;
 mod exit;
 mod logs;
 mod preconditions;
+mod reexec;
 mod services;
 mod start;
 
@@ -71,7 +72,7 @@ impl Group {
 }
 
 /// All checks, in the order in which they run: the last ones end the main container.
-pub const CHECKS: [&Check; 27] = [
+pub const CHECKS: [&Check; 28] = [
     &preconditions::CAPABILITIES,
     &preconditions::SECCOMP,
     &preconditions::READ_ONLY,
@@ -96,6 +97,7 @@ pub const CHECKS: [&Check; 27] = [
     &start::TTY,
     &start::THREE_TMPFS,
     &start::HOST_CGROUP,
+    &reexec::REEXEC,
     &control::WRITABLE,
     &control::REFUSED,
     &control::SAME_LAYERS,
