@@ -9,8 +9,8 @@ use git2::{Oid, Repository};
 
 use super::carry::{self, Base, Carried};
 use super::content::Content;
-use super::engine::SolvedFile;
 use super::outcome::{FileReport, Outcome};
+use super::solved::SolvedFile;
 use super::tree::{Blobs, State, Unreadable};
 use crate::patch::{Change, FileDiff, PatchText};
 use crate::version::SystemdVersion;

@@ -10,7 +10,7 @@ use super::apply::{self, Expected};
 use super::carry;
 use super::content::Content;
 use super::cover::{self, Candidate};
-use super::engine::{Solved, VersionRun};
+use super::solved::{Solved, VersionRun};
 use crate::fault::Fault;
 use crate::patch::{Change, FileDiff, PatchText};
 use crate::series::{Patch, Series, Variant, VersionRange, runs};

@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::Result;
 use git2::Repository;
 
-use super::engine::VersionRun;
+use super::solved::VersionRun;
 use super::tree::{Blobs, State};
 use crate::fault::Fault;
 use crate::patch::{self, Change};
