@@ -3,22 +3,35 @@
 [
   {
     from = "254";
-    to = "254";
+    to = "254.7";
     patches = [
       ../patches/0001-mount-setup/254.26.patch
       ../patches/0002-cgroup/254.26.patch
-      ../patches/0003-main/254.patch
+      ../patches/0003-main/255.patch
       ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/254.26.patch
     ];
   }
   {
-    from = "254.26";
+    from = "254.8";
+    to = "254.16";
+    patches = [
+      ../patches/0001-mount-setup/254.26.patch
+      ../patches/0002-cgroup/254.26.patch
+      ../patches/0003-main/256.4.patch
+      ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/254.26.patch
+    ];
+  }
+  {
+    from = "254.17";
     to = "254.26";
     patches = [
       ../patches/0001-mount-setup/254.26.patch
       ../patches/0002-cgroup/254.26.patch
-      ../patches/0003-main/254.26.patch
+      ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/254.26.patch
     ];
   }
   {
@@ -26,9 +39,32 @@
     to = "255";
     patches = [
       ../patches/0001-mount-setup/255.patch
-      ../patches/0002-cgroup/254.26.patch
+      ../patches/0002-cgroup/255.patch
       ../patches/0003-main/255.patch
       ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/255.patch
+    ];
+  }
+  {
+    from = "255.1";
+    to = "255.10";
+    patches = [
+      ../patches/0001-mount-setup/255.patch
+      ../patches/0002-cgroup/255.patch
+      ../patches/0003-main/256.4.patch
+      ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/255.patch
+    ];
+  }
+  {
+    from = "255.11";
+    to = "255.13";
+    patches = [
+      ../patches/0001-mount-setup/255.patch
+      ../patches/0002-cgroup/255.patch
+      ../patches/0003-main/261.2.patch
+      ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/255.patch
     ];
   }
   {
@@ -36,9 +72,10 @@
     to = "256.4";
     patches = [
       ../patches/0001-mount-setup/256.patch
-      ../patches/0002-cgroup/257.13.patch
+      ../patches/0002-cgroup/256.4.patch
       ../patches/0003-main/256.4.patch
       ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/257.13.patch
     ];
   }
   {
@@ -46,9 +83,10 @@
     to = "256.17";
     patches = [
       ../patches/0001-mount-setup/256.patch
-      ../patches/0002-cgroup/257.13.patch
-      ../patches/0003-main/257.13.patch
+      ../patches/0002-cgroup/256.4.patch
+      ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/257.13.patch
     ];
   }
   {
@@ -57,8 +95,9 @@
     patches = [
       ../patches/0001-mount-setup/257.13.patch
       ../patches/0002-cgroup/257.13.patch
-      ../patches/0003-main/257.13.patch
+      ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
+      ../patches/0006-journald/257.13.patch
     ];
   }
   {
@@ -67,9 +106,10 @@
     patches = [
       ../patches/0001-mount-setup/258.10.patch
       ../patches/0002-cgroup/258.patch
-      ../patches/0003-main/258.patch
+      ../patches/0003-main/261.2.patch
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
+      ../patches/0006-journald/262.patch
     ];
   }
   {
@@ -81,6 +121,7 @@
       ../patches/0003-main/261.2.patch
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
+      ../patches/0006-journald/262.patch
     ];
   }
   {
@@ -92,6 +133,7 @@
       ../patches/0003-main/261.2.patch
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
+      ../patches/0006-journald/262.patch
     ];
   }
   {
@@ -103,6 +145,7 @@
       ../patches/0003-main/261.2.patch
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
+      ../patches/0006-journald/262.patch
     ];
   }
   {
@@ -114,6 +157,7 @@
       ../patches/0003-main/262.patch
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
+      ../patches/0006-journald/262.patch
     ];
   }
 ]

@@ -20,7 +20,7 @@ pub const MARKERS: Check = Check {
     group: Group::Logs,
     title: "the engine's log has boot, output, failure and end, once each",
     timeout: Duration::from_secs(10),
-    proves: &["0003-main"],
+    proves: &["0003-main", "0006-journald"],
     after_the_end: true,
     // Judged on the log of the container that `exit.sigterm` ended, which runs before.
     probe: Probe::Main(|bench| Ok([("log", bench.main.log()?.as_str())].into())),
