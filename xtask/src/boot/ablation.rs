@@ -72,6 +72,8 @@ pub fn table(ablations: &[Ablation], ui: &Ui) -> String {
             let seen = match &check.outcome {
                 Outcome::Holds => "holds all the same".to_owned(),
                 Outcome::Fails(because) => format!("fails: {because}"),
+                Outcome::Known(because) => format!("fails as known: {because}"),
+                Outcome::Skipped(because) => format!("skipped: {because}"),
                 Outcome::NotTried(because) => format!("not tried: {because}"),
                 Outcome::Broken(because) => format!("the harness failed: {because}"),
             };
@@ -90,6 +92,7 @@ mod tests {
         let one = |outcome: &Outcome| CheckRecord {
             id: "boot.running".into(),
             group: Group::Boot,
+            row: "Docker, plain".into(),
             title: "it runs".into(),
             outcome: outcome.clone(),
             ms: 1,

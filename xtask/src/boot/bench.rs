@@ -45,6 +45,13 @@ pub struct Booted {
     pub elapsed: Duration,
 }
 
+impl Booted {
+    /// There is no container left to look at.
+    pub fn is_over(&self) -> bool {
+        self.state.starts_with("exited")
+    }
+}
+
 /// When a probe must have its answers.
 #[derive(Debug, Clone, Copy)]
 pub struct Until(Instant);

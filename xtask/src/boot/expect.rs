@@ -1,13 +1,24 @@
 // SPDX-License-Identifier: MIT
 //! What the checks expect: it depends on the engine and on how the container is run.
 
-use crate::engine::{Facts, Kind};
+use crate::engine::{Facts, Kind, Start};
 use crate::version::SystemdVersion;
+
+/// A way to run a container, in which checks are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// `docker run -d IMAGE`
+    Plain,
+    /// The same, with a cgroup tree that may be written: there systemd behaves as ever.
+    Writable,
+}
 
 /// One row of the table: an engine, and a way to run a container on it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Row {
+    /// What records and `known-to-fail.toml` call it.
     pub name: &'static str,
+    pub mode: Mode,
     /// The effective capabilities of PID 1, as a mask.
     pub capabilities: u64,
     /// 2: a filter.
@@ -19,14 +30,71 @@ pub struct Row {
 /// `docker run` without any option: Docker's 14 default capabilities (the same set since 1.2), its
 /// seccomp filter, a read-only cgroup2 tree. Rootless and with userns-remap too: there the mask
 /// counts in the container's own user namespace.
-pub(super) const DOCKER_PLAIN: Row =
-    Row { name: "Docker, plain", capabilities: 0xa804_25fb, seccomp_mode: 2, cgroup: "ro" };
+pub(super) const DOCKER_PLAIN: Row = Row {
+    name: "Docker, plain",
+    mode: Mode::Plain,
+    capabilities: 0xa804_25fb,
+    seccomp_mode: 2,
+    cgroup: "ro",
+};
+
+/// The same privileges, but for the cgroup tree; see [`UNLOCK`].
+pub(super) const DOCKER_WRITABLE: Row =
+    Row { name: "Docker, writable cgroup", mode: Mode::Writable, cgroup: "rw", ..DOCKER_PLAIN };
+
+/// Every row there is, for what names them.
+pub(super) const ROWS: [Row; 2] = [DOCKER_PLAIN, DOCKER_WRITABLE];
+
+/// Makes the container's own part of the cgroup tree writable, gives the capability back that this
+/// took, and becomes systemd. So the only thing systemd has more than in the plain container is the
+/// writable tree; nothing of the host's tree is mounted, and Docker 20.10 can do it too. What the
+/// engine refuses ends it with [`NOT_UNLOCKED`].
+const UNLOCK: &str = "mount -o remount,rw,bind /sys/fs/cgroup || exit 113; \
+    exec setpriv --bounding-set=-sys_admin /sbin/init";
+
+/// The state of a container whose cgroup tree could not be made writable.
+pub const NOT_UNLOCKED: &str = "exited 113";
 
 impl Row {
     /// The row of a plain container on this engine; `None` where none has been established.
     pub fn plain(facts: &Facts) -> Option<Row> {
         (facts.kind == Kind::Docker && facts.cgroup_version == 2).then_some(DOCKER_PLAIN)
     }
+
+    /// The row of a container with a writable cgroup tree, or why this engine has none.
+    pub fn writable(facts: &Facts) -> Result<Row, String> {
+        let shifted = if facts.rootless {
+            "runs without root"
+        } else if facts.userns_remap {
+            "maps root to another user"
+        } else {
+            return Ok(DOCKER_WRITABLE);
+        };
+        Err(format!("the engine {shifted}, so nothing in a container may make its tree writable"))
+    }
+
+    /// How a container of this row is started.
+    pub fn start(&self, image: &str, facts: &Facts) -> Start {
+        match self.mode {
+            Mode::Plain => Start::plain(image),
+            Mode::Writable => writable(image, facts),
+        }
+    }
+}
+
+/// A container with a writable cgroup tree, and a plain one's privileges otherwise.
+pub fn writable(image: &str, facts: &Facts) -> Start {
+    let mut start = Start::plain(image).options(&["--cap-add=SYS_ADMIN"]);
+    // These would refuse the remount whatever the capability.
+    for (module, option) in [
+        ("name=apparmor", "--security-opt=apparmor=unconfined"),
+        ("name=selinux", "--security-opt=label=disable"),
+    ] {
+        if facts.security.iter().any(|s| s.starts_with(module)) {
+            start = start.options(&[option]);
+        }
+    }
+    start.command(&["sh", "-c", UNLOCK])
 }
 
 /// What one run's judges compare with.

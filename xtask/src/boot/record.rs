@@ -15,7 +15,7 @@ use crate::ui::{Tone, Ui};
 use crate::version::SystemdVersion;
 
 /// The number of the document's form; raised when a reader of the old form would misread it.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One run of `test-image`.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -43,8 +43,6 @@ pub struct Subject {
     pub flavour: String,
     pub image: String,
     pub digest: String,
-    /// The row of expected values.
-    pub row: String,
     pub boot: Boot,
     /// All checks were run, not a choice of them.
     pub complete: bool,
@@ -71,6 +69,8 @@ pub struct Boot {
 pub struct CheckRecord {
     pub id: String,
     pub group: Group,
+    /// The row of expected values: which engine, and how the container was run.
+    pub row: String,
     pub title: String,
     #[serde(flatten)]
     pub outcome: Outcome,
@@ -121,17 +121,39 @@ pub fn table(subject: &Subject, ui: &Ui) -> String {
     let verdict = ui.paint(tone(subject.verdict), subject.verdict.sentence());
     let choice = if subject.complete { "" } else { " (a choice of checks)" };
     let mut out = format!("systemd {} ({}): {verdict}{choice}\n", subject.version, subject.flavour);
-    // What cannot be tried in a container that has died is said once.
-    let mut silent: Vec<(&str, usize)> = Vec::new();
-    for check in &subject.checks {
+    for row in subject.checks.chunk_by(|a, b| a.row == b.row) {
+        out += &rows(row, ui);
+    }
+    out += &format!("  {}\n", counts(&subject.checks));
+    let Boot { state, start_ms, answer_ms, userspace_ms } = &subject.boot;
+    let own = userspace_ms.map_or(String::new(), |ms| format!(", PID 1 counts {ms} ms"));
+    out += &format!("  boot: {state} after {answer_ms} ms (docker run {start_ms} ms{own})\n");
+    out
+}
+
+/// The checks of one row, under its name unless it is the plain one.
+fn rows(checks: &[CheckRecord], ui: &Ui) -> String {
+    let mut out = String::new();
+    match checks.first() {
+        Some(first) if first.row != super::expect::DOCKER_PLAIN.name => {
+            out += &format!("  {}:\n", first.row);
+        }
+        _ => {}
+    }
+    // What cannot be tried for one reason, as in a container that has died, is said once.
+    let mut silent: Vec<(&str, &str, Vec<&str>)> = Vec::new();
+    for check in checks {
         let (mark, tone, because) = match &check.outcome {
             Outcome::Holds => ("✓", Tone::Good, None),
-            Outcome::Fails(because) => ("✗", Tone::Bad, Some(because)),
-            Outcome::Broken(because) => ("!", Tone::Bad, Some(because)),
-            Outcome::NotTried(because) => {
-                match silent.iter_mut().find(|(b, _)| b == because) {
-                    Some((_, count)) => *count += 1,
-                    None => silent.push((because, 1)),
+            Outcome::Known(because) => ("≈", Tone::Warn, Some(format!("known to fail: {because}"))),
+            Outcome::Fails(because) => ("✗", Tone::Bad, Some(because.clone())),
+            Outcome::Broken(because) => ("!", Tone::Bad, Some(because.clone())),
+            Outcome::NotTried(because) | Outcome::Skipped(because) => {
+                let skipped = matches!(check.outcome, Outcome::Skipped(_));
+                let word = if skipped { "skipped" } else { "not tried" };
+                match silent.iter_mut().find(|(w, b, _)| (*w, *b) == (word, because)) {
+                    Some((_, _, ids)) => ids.push(&check.id),
+                    None => silent.push((word, because, vec![&check.id])),
                 }
                 continue;
             }
@@ -142,15 +164,33 @@ pub fn table(subject: &Subject, ui: &Ui) -> String {
             out += &wrap(&format!("{}: {because}", check.id), "      ");
         }
     }
-    for (because, count) in silent {
+    for (word, because, ids) in silent {
         let mark = ui.paint(Tone::Warn, "–");
-        let checks = if count == 1 { "check" } else { "checks" };
-        out += &format!("  {mark} {count} {checks} not tried: {because}\n");
+        match ids.as_slice() {
+            [one] => out += &format!("  {mark} {one} {word}: {because}\n"),
+            all => out += &format!("  {mark} {} checks {word}: {because}\n", all.len()),
+        }
     }
-    let Boot { state, start_ms, answer_ms, userspace_ms } = &subject.boot;
-    let own = userspace_ms.map_or(String::new(), |ms| format!(", PID 1 counts {ms} ms"));
-    out += &format!("  boot: {state} after {answer_ms} ms (docker run {start_ms} ms{own})\n");
     out
+}
+
+/// `45 hold, 6 known to fail, 2 skipped`
+fn counts(checks: &[CheckRecord]) -> String {
+    let count = |wanted: fn(&Outcome) -> bool| checks.iter().filter(|c| wanted(&c.outcome)).count();
+    let all = [
+        (count(|o| matches!(o, Outcome::Holds)), "hold"),
+        (count(|o| matches!(o, Outcome::Fails(_))), "fail"),
+        (count(|o| matches!(o, Outcome::Known(_))), "known to fail"),
+        (count(|o| matches!(o, Outcome::Skipped(_))), "skipped"),
+        (count(|o| matches!(o, Outcome::NotTried(_))), "not tried"),
+        (count(|o| matches!(o, Outcome::Broken(_))), "broken"),
+    ];
+    let shown: Vec<String> = all
+        .iter()
+        .filter(|(n, word)| *n > 0 || *word == "hold")
+        .map(|(n, word)| format!("{n} {word}"))
+        .collect();
+    format!("checks: {}", shown.join(", "))
 }
 
 fn tone(verdict: Verdict) -> Tone {
@@ -210,6 +250,7 @@ mod tests {
         let record = CheckRecord {
             id: "boot.running".into(),
             group: Group::Boot,
+            row: "Docker, plain".into(),
             title: "t".into(),
             outcome: Outcome::Fails("because".into()),
             ms: 1,

@@ -15,6 +15,10 @@ pub enum Outcome {
     Holds,
     /// Something else was seen.
     Fails(String),
+    /// It fails, in the very way that `known-to-fail.toml` lists, for the reason given there.
+    Known(String),
+    /// This engine cannot try it, by its own facts: no doubt about what was tried.
+    Skipped(String),
     /// It could not be tried, for a reason outside of what it checks.
     NotTried(String),
     /// The harness failed while trying.
@@ -33,7 +37,7 @@ impl Outcome {
 #[serde(rename_all = "kebab-case")]
 #[must_use = "turn it into the status of the run"]
 pub enum Verdict {
-    /// Every check holds, in a container that was proved to be plain, and stock systemd fails there.
+    /// Every check holds (or fails as it is known to), in a container that was proved to be plain, and stock systemd fails there.
     Proven,
     /// At least one check of systemd's behaviour fails.
     Refuted,
@@ -49,14 +53,22 @@ pub enum Verdict {
 /// stands even where the container had privileges too many.
 pub fn verdict<'a>(results: impl IntoIterator<Item = (Group, &'a Outcome)>) -> Verdict {
     let one = |(group, outcome): (Group, &Outcome)| match outcome {
-        Outcome::Holds => Verdict::Proven,
+        Outcome::Holds | Outcome::Known(_) | Outcome::Skipped(_) => Verdict::Proven,
         Outcome::Fails(_) if group.is_about_the_proof() => Verdict::Unsound,
         Outcome::Fails(_) => Verdict::Refuted,
         Outcome::NotTried(_) => Verdict::Incomplete,
         Outcome::Broken(_) => Verdict::Broken,
     };
-    // No results at all prove nothing.
-    results.into_iter().map(one).max_by_key(|v| v.weight()).unwrap_or(Verdict::Incomplete)
+    // Without a check that holds nothing is proved.
+    let (mut worst, mut holds) = (Verdict::Proven, false);
+    for (group, outcome) in results {
+        holds |= *outcome == Outcome::Holds;
+        let verdict = one((group, outcome));
+        if verdict.weight() > worst.weight() {
+            worst = verdict;
+        }
+    }
+    if worst == Verdict::Proven && !holds { Verdict::Incomplete } else { worst }
 }
 
 impl Verdict {
@@ -104,6 +116,11 @@ mod tests {
         let of = |list: &[(Group, &Outcome)]| verdict(list.iter().copied());
         assert_eq!(of(&[]), Verdict::Incomplete);
         assert_eq!(of(&[(Group::Boot, &Outcome::Holds)]), Verdict::Proven);
+        for aside in [Outcome::Known("x".into()), Outcome::Skipped("x".into())] {
+            assert_eq!(of(&[(Group::Boot, &aside)]), Verdict::Incomplete);
+            let both = [(Group::Boot, &Outcome::Holds), (Group::Services, &aside)];
+            assert_eq!(of(&both), Verdict::Proven);
+        }
         assert_eq!(
             of(&[(Group::Boot, &Outcome::Holds), (Group::Logs, &skipped)]),
             Verdict::Incomplete

@@ -50,6 +50,10 @@ pub struct Args {
     #[arg(long, value_name = "CHECK", num_args = 1..)]
     pub only: Vec<String>,
 
+    /// Let these checks alone be skipped where the engine cannot try them (default: any)
+    #[arg(long, value_name = "CHECK", num_args = 0..)]
+    pub may_skip: Option<Vec<String>>,
+
     /// Leave the containers in the engine; a private engine then runs on until Ctrl-C
     #[arg(long)]
     pub keep: bool,
@@ -74,7 +78,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if args.list_checks {
         return list(context);
     }
-    if let Some(unknown) = args.only.iter().find(|id| checks::find(id).is_none()) {
+    let named = args.only.iter().chain(args.may_skip.iter().flatten());
+    if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
         return Err(Fault::new(format!("there is no check `{unknown}`"))
             .hint("cargo xtask test-image --list-checks")
             .into());
@@ -105,7 +110,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         only => only.iter().any(|id| id == check.id),
     };
     let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
-        let bench = Bench { context, engine: &engine, dir: &dir, keep: args.keep };
+        let bench = Bench { context, engine: &engine, dir: &dir, args };
         record.subjects.push(bench.examine(main, stock, &all)?);
         // After each, so that an interrupt loses nothing.
         record.seconds = begin.elapsed().as_secs_f64();
@@ -129,7 +134,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             }
         }
         if args.ablate {
-            let bench = Bench { context, engine: &engine, dir: &dir, keep: args.keep };
+            let bench = Bench { context, engine: &engine, dir: &dir, args };
             for pair in &pairs {
                 record.ablations.extend(bench.ablate(&sources, pair)?);
             }
@@ -177,7 +182,7 @@ struct Bench<'a> {
     context: &'a Context<'a>,
     engine: &'a Engine,
     dir: &'a Path,
-    keep: bool,
+    args: &'a Args,
 }
 
 impl Bench<'_> {
@@ -206,7 +211,8 @@ impl Bench<'_> {
             stock: stock.as_ref().map(|(_, reference)| reference.as_str()),
         };
         let dir = self.dir.join(&image.purpose);
-        let options = boot::Options { wanted, keep: self.keep };
+        let may_skip = self.args.may_skip.as_deref();
+        let options = boot::Options { wanted, keep: self.args.keep, may_skip };
         boot::examine(self.engine, &candidate, &options, &dir, ui)
     }
 

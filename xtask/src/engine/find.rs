@@ -138,6 +138,8 @@ fn parse(json: &str) -> Result<Facts, String> {
         storage: text("Driver"),
         architecture: text("Architecture"),
         kernel: text("KernelVersion"),
+        memory_limit: info["MemoryLimit"].as_bool().unwrap_or_default(),
+        pids_limit: info["PidsLimit"].as_bool().unwrap_or_default(),
         security,
         private: false,
     })
@@ -145,6 +147,9 @@ fn parse(json: &str) -> Result<Facts, String> {
 
 fn podman(info: &Value) -> Option<Facts> {
     let host = &info["host"];
+    let controller = |name: &str| {
+        host["cgroupControllers"].as_array().is_some_and(|a| a.iter().any(|c| c == name))
+    };
     Some(Facts {
         kind: Kind::Podman,
         version: info["version"]["Version"].as_str()?.to_owned(),
@@ -155,6 +160,8 @@ fn podman(info: &Value) -> Option<Facts> {
         storage: info["store"]["graphDriverName"].as_str().unwrap_or_default().to_owned(),
         architecture: host["arch"].as_str().unwrap_or_default().to_owned(),
         kernel: host["kernel"].as_str().unwrap_or_default().to_owned(),
+        memory_limit: controller("memory"),
+        pids_limit: controller("pids"),
         security: Vec::new(),
         private: false,
     })

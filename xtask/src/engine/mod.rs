@@ -39,6 +39,12 @@ pub struct Facts {
     pub storage: String,
     pub architecture: String,
     pub kernel: String,
+    /// Its containers have a cgroup controller that limits memory.
+    #[serde(default)]
+    pub memory_limit: bool,
+    /// … and one that limits the number of processes.
+    #[serde(default)]
+    pub pids_limit: bool,
     /// As the engine lists them, such as `name=seccomp,profile=default`.
     pub security: Vec<String>,
     /// Started by this run, and gone after it.

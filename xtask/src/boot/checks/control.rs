@@ -12,25 +12,16 @@ use regex::Regex;
 use super::{Check, Group, Outcome, Probe, all, same, shorten};
 use crate::boot::bench::{Site, boot};
 use crate::boot::evidence::Evidence;
+use crate::boot::expect::{NOT_UNLOCKED, writable};
 use crate::boot::plain_text;
 use crate::engine::Start;
 
 const BASE: Check = Check {
-    id: "",
     group: Group::Control,
-    title: "",
     timeout: Duration::from_secs(30),
-    proves: &[],
     after_the_end: true,
-    probe: Probe::Main(|_| Ok(Evidence::default())),
-    judge: |_, _| Outcome::Broken("no judge".into()),
+    ..super::BASE
 };
-
-/// Makes the container's own part of the cgroup tree writable, gives the capability back that this
-/// took, and becomes systemd. So the only thing systemd has more than in the plain container is the
-/// writable tree; nothing of the host's tree is mounted, and Docker 20.10 can do it too.
-const UNLOCK: &str = "mount -o remount,rw,bind /sys/fs/cgroup || exit 113; \
-    exec setpriv --bounding-set=-sys_admin /sbin/init";
 
 pub const WRITABLE: Check = Check {
     id: "control.writable",
@@ -39,17 +30,7 @@ pub const WRITABLE: Check = Check {
         let mut seen = Evidence::default();
         let Some(stock) = site.stock else { return Ok(seen) };
         seen.put("stock", stock);
-        let mut options = vec!["--tmpfs=/run", "--cap-add=SYS_ADMIN"];
-        // These would refuse the remount whatever the capability.
-        for (module, option) in [
-            ("name=apparmor", "--security-opt=apparmor=unconfined"),
-            ("name=selinux", "--security-opt=label=disable"),
-        ] {
-            if site.engine.facts.security.iter().any(|s| s.starts_with(module)) {
-                options.push(option);
-            }
-        }
-        let start = Start::plain(stock).options(&options).command(&["sh", "-c", UNLOCK]);
+        let start = writable(stock, &site.engine.facts).options(&["--tmpfs=/run"]);
         let other = site.another("control-writable", &start)?;
         let booted = boot(&other.container, until.left())?;
         seen.put("state", &booted.state);
@@ -69,7 +50,7 @@ pub const WRITABLE: Check = Check {
         if seen.get("stock").is_empty() {
             return no_stock_image();
         }
-        if seen.get("state") == "exited 113" {
+        if seen.get("state") == NOT_UNLOCKED {
             let said = shorten(seen.get("log"));
             return Outcome::NotTried(format!("the engine gives no writable cgroup: {said}"));
         }

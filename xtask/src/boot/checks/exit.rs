@@ -49,4 +49,5 @@ pub const SIGTERM: Check = Check {
             }),
         ])
     },
+    ..super::BASE
 };

@@ -25,6 +25,7 @@ pub const MARKERS: Check = Check {
     // Judged on the log of the container that `exit.sigterm` ended, which runs before.
     probe: Probe::Main(|bench| Ok([("log", bench.main.log()?.as_str())].into())),
     judge: |seen, _| markers(seen.get("log")),
+    ..super::BASE
 };
 
 fn markers(log: &str) -> Outcome {

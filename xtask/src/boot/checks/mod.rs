@@ -20,8 +20,9 @@ use serde::{Deserialize, Serialize};
 
 use super::bench::{Bench, Site, Until};
 use super::evidence::Evidence;
-use super::expect::Expect;
+use super::expect::{Expect, Mode};
 use super::verdict::Outcome;
+use crate::engine::Facts;
 
 /// One check.
 #[derive(Debug, Clone, Copy)]
@@ -37,14 +38,32 @@ pub struct Check {
     pub proves: &'static [&'static str],
     /// Whether it can look at a main container that has ended.
     pub after_the_end: bool,
+    /// The ways to run a container in which it is tried.
+    pub modes: &'static [Mode],
+    /// Why an engine with these facts cannot try it, if so: the check is then skipped.
+    pub cannot: fn(&Facts) -> Option<String>,
     pub probe: Probe,
     pub judge: fn(&Evidence, &Expect) -> Outcome,
 }
 
+/// What most checks have in common; each file's own base is made of it.
+const BASE: Check = Check {
+    id: "",
+    group: Group::Boot,
+    title: "",
+    timeout: Duration::from_secs(20),
+    proves: &[],
+    after_the_end: false,
+    modes: &[Mode::Plain],
+    cannot: |_| None,
+    probe: Probe::Main(|_| Ok(Evidence::default())),
+    judge: |_, _| Outcome::Broken("no judge".into()),
+};
+
 /// How a check looks.
 #[derive(Debug, Clone, Copy)]
 pub enum Probe {
-    /// At the main container; these run one after the other, in the order of [`CHECKS`].
+    /// At the container of each mode; these run one after the other, in the order of [`CHECKS`].
     Main(fn(&Bench<'_>) -> Result<Evidence>),
     /// At containers of its own; these run beside the others.
     Apart(fn(&Site<'_>, Until) -> Result<Evidence>),
@@ -72,7 +91,7 @@ impl Group {
 }
 
 /// All checks, in the order in which they run: the last ones end the main container.
-pub const CHECKS: [&Check; 28] = [
+pub const CHECKS: &[&Check] = &[
     &preconditions::CAPABILITIES,
     &preconditions::SECCOMP,
     &preconditions::READ_ONLY,
@@ -119,7 +138,7 @@ fn all(outcomes: impl IntoIterator<Item = Outcome>) -> Outcome {
 }
 
 /// One line of at most 160 characters.
-fn shorten(text: &str) -> String {
+pub fn shorten(text: &str) -> String {
     let line = text.lines().collect::<Vec<_>>().join(" / ");
     match line.char_indices().nth(160) {
         Some((end, _)) => format!("{}…", &line[..end]),

@@ -7,16 +7,8 @@ use super::{Check, Group, Outcome, Probe, all, same, shorten};
 use crate::boot::bench::Bench;
 use crate::boot::evidence::Evidence;
 
-const BASE: Check = Check {
-    id: "",
-    group: Group::Precondition,
-    title: "",
-    timeout: Duration::from_secs(10),
-    proves: &[],
-    after_the_end: false,
-    probe: Probe::Main(|_| Ok(Evidence::default())),
-    judge: |_, _| Outcome::Broken("no judge".into()),
-};
+const BASE: Check =
+    Check { group: Group::Precondition, timeout: Duration::from_secs(10), ..super::BASE };
 
 pub const CAPABILITIES: Check = Check {
     id: "plain.capabilities",

@@ -54,4 +54,5 @@ pub const REEXEC: Check = Check {
             same("the file in /run", seen.get("kept"), "/run/plainboot-reexec"),
         ])
     },
+    ..super::BASE
 };

@@ -5,21 +5,12 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use super::{Check, Group, Outcome, Probe, all, same, shorten};
+use super::{Check, Outcome, Probe, all, same, shorten};
 use crate::boot::bench::{Site, Until, boot, note};
 use crate::boot::evidence::Evidence;
 use crate::engine::Start;
 
-const BASE: Check = Check {
-    id: "",
-    group: Group::Boot,
-    title: "",
-    timeout: Duration::from_secs(20),
-    proves: &["0001-mount-setup", "0002-cgroup"],
-    after_the_end: false,
-    probe: Probe::Main(|_| Ok(Evidence::default())),
-    judge: |_, _| Outcome::Broken("no judge".into()),
-};
+const BASE: Check = Check { proves: &["0001-mount-setup", "0002-cgroup"], ..super::BASE };
 
 pub const PID1: Check = Check {
     id: "boot.pid1",
