@@ -11,7 +11,7 @@
 //! |---|---|
 //! | sources | [`sources`]: providers, the cache repository, the lock |
 //! | series | [`patch`]: git-format patches; [`series`]: `patches/series.toml` |
-//! | rebase | [`rebase`]: two methods, landing sites, the fewest variants |
+//! | rebase | [`rebase`]: two methods, landing sites, the fewest variants; [`sites`]: what a refusal reaches |
 //! | render | [`render`]: the Nix overlay |
 //! | build | [`build`]: meson, ninja, installed trees |
 //! | image | [`profile`]: what makes a container image; [`image`]: layers, archive |
@@ -46,6 +46,7 @@ pub mod render;
 pub mod report;
 pub mod requirements;
 pub mod series;
+pub mod sites;
 pub mod skip;
 pub mod sources;
 pub mod ui;

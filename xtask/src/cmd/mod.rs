@@ -4,6 +4,7 @@
 pub mod doctor;
 mod prepare;
 pub mod rebase_patches;
+mod rebase_sites;
 mod rebase_text;
 pub mod sources;
 pub mod test;

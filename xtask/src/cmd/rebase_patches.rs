@@ -7,12 +7,13 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Context, rebase_text};
+use super::{Context, rebase_sites, rebase_text};
 use crate::atomic::ChangeSet;
 use crate::fault::{Fault, Kind, Status, kind_of};
 use crate::rebase::{self, Cell, Engine, Outcome, Settled, Target, VersionRun};
 use crate::render::overlay::{self, Verified};
 use crate::series::{self, Series};
+use crate::sites::Review;
 use crate::sources::{Lock, OLDEST_MAJOR, Source, Sources, TreeId};
 use crate::ui::Ui;
 use crate::version::SystemdVersion;
@@ -50,6 +51,8 @@ struct Document<'a> {
     variants: Vec<VariantSet<'a>>,
     /// Files that were written; with `--check`, that would be.
     changed: Vec<String>,
+    /// Places that a refusal can reach and that nobody has looked at.
+    sites: &'a Review,
     /// Time spent carrying, in seconds, without reading the sources.
     seconds: f64,
 }
@@ -100,8 +103,10 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let mut engine = Engine::open(sources.git().path())?;
     let runs = engine.run(&series, &targets, &versions)?;
     tracing::info!(seconds = start.elapsed().as_secs_f64(), "carried");
+    let sites = rebase_sites::review(context, &sources, &series, &runs)?;
+    let unseen = sites.versions();
     let (verified, open): (Vec<&VersionRun>, Vec<&VersionRun>) =
-        runs.iter().partition(|r| r.is_settled());
+        runs.iter().partition(|r| r.is_settled() && !unseen.contains(&r.version));
     let strangers: Vec<SystemdVersion> = open.iter().map(|r| r.version).collect();
     // What is on disk stays as it is if it would lose a version that it held.
     let loses: Vec<SystemdVersion> =
@@ -129,10 +134,13 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     }
 
     if context.global.json {
-        ui.json(&document(&sources, &runs, &settled, &kept, changed.clone(), seconds)?)?;
+        ui.json(&document(&sources, &runs, &settled, &kept, &sites, changed.clone(), seconds)?)?;
     } else {
         ui.result(&rebase_text::table(&series, &runs, ui));
         for text in rebase_text::problems(&series, &runs, ui) {
+            ui.result(&text);
+        }
+        if let Some(text) = rebase_sites::text(&sites, &sources, &runs, ui) {
             ui.result(&text);
         }
         if !kept.is_empty() {
@@ -146,7 +154,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         ui.result(&rebase_text::changes(&settled, &changed, &gone, args.check));
         ui.result(&rebase_text::summary(&runs, seconds));
     }
-    Ok(status(&runs, args.check && !changed.is_empty()))
+    Ok(status(&runs, args.check && !changed.is_empty()).and(rebase_sites::status(&sites)))
 }
 
 /// The versions to work on, with their sources, and those that were verified before (by the lock,
@@ -288,6 +296,7 @@ fn document<'a>(
     runs: &'a [VersionRun],
     settled: &'a [Settled],
     kept: &'a [SystemdVersion],
+    sites: &'a Review,
     changed: Vec<String>,
     seconds: f64,
 ) -> Result<Document<'a>> {
@@ -317,6 +326,7 @@ fn document<'a>(
         kept,
         variants: settled.iter().map(set).collect(),
         changed,
+        sites,
         seconds,
     })
 }
