@@ -128,7 +128,7 @@ fn table(versions: &[Available], candidates: bool, ui: &Ui) -> String {
             short(available.commit.as_ref().map(|c| &*c.0)),
             short(available.tree.as_ref().map(|t| &*t.0)),
             yes(available.present),
-            yes(available.locked),
+            if available.booted.is_empty() { yes(available.locked) } else { "booted" },
         ]);
         match &available.refused {
             None => {
@@ -188,6 +188,7 @@ mod tests {
             commit: Some(crate::sources::CommitId("a".repeat(40))),
             tree: Some(crate::sources::TreeId("b".repeat(40))),
             locked: true,
+            booted: Vec::new(),
             refused: None,
         };
         let mut moved = available("257.13");

@@ -294,6 +294,7 @@ mod tests {
             commit: None,
             tree: None,
             locked,
+            booted: Vec::new(),
             refused: None,
         }
     }

@@ -11,7 +11,7 @@ use super::prepare::{self, Installed, Pair};
 use crate::boot::ablation::{self, Ablation};
 use crate::boot::checks::{self, CHECKS, Check};
 use crate::boot::record::{self, Record};
-use crate::boot::verdict::Outcome;
+use crate::boot::verdict::{Outcome, Verdict};
 use crate::boot::{self, Candidate};
 use crate::engine::{self, Choice, Engine};
 use crate::exec;
@@ -20,7 +20,7 @@ use crate::image::{self, Identity, Image};
 use crate::profile::Profile;
 use crate::requirements::{self, Need};
 use crate::series;
-use crate::sources::Sources;
+use crate::sources::{Booted, Lock, Sources, TreeId};
 use crate::version::SystemdVersion;
 
 /// Boot patched systemd in a plain container and judge it
@@ -53,6 +53,10 @@ pub struct Args {
     /// Let these checks alone be skipped where the engine cannot try them (default: any)
     #[arg(long, value_name = "CHECK", num_args = 0..)]
     pub may_skip: Option<Vec<String>>,
+
+    /// Note in patches/sources.lock which versions were proved to run
+    #[arg(long, conflicts_with_all = ["stock", "only", "tree", "stock_tree"])]
+    pub record: bool,
 
     /// Leave the containers in the engine; a private engine then runs on until Ctrl-C
     #[arg(long)]
@@ -111,7 +115,11 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     };
     let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
         let bench = Bench { context, engine: &engine, dir: &dir, args };
-        record.subjects.push(bench.examine(main, stock, &all)?);
+        let subject = bench.examine(main, stock, &all)?;
+        if args.record && subject.complete && subject.verdict == Verdict::Proven {
+            bench.record(&main.identity)?;
+        }
+        record.subjects.push(subject);
         // After each, so that an interrupt loses nothing.
         record.seconds = begin.elapsed().as_secs_f64();
         save(&dir, &record)
@@ -214,6 +222,23 @@ impl Bench<'_> {
         let may_skip = self.args.may_skip.as_deref();
         let options = boot::Options { wanted, keep: self.args.keep, may_skip };
         boot::examine(self.engine, &candidate, &options, &dir, ui)
+    }
+
+    /// Notes the proof in the lock.
+    fn record(&self, identity: &Identity) -> Result<()> {
+        let Some(tree) = &identity.tree else { return Ok(()) };
+        let path = self.context.checkout.lock();
+        let mut lock = Lock::load(&path)?;
+        let facts = &self.engine.facts;
+        let proof = Booted {
+            arch: facts.arch().to_owned(),
+            engine: facts.release(),
+            patched: TreeId(tree.clone()),
+        };
+        if lock.record_boot(identity.version, proof)? {
+            crate::atomic::write(&path, lock.render().as_bytes())?;
+        }
+        Ok(())
     }
 
     /// Boots the series without each patch in turn, and runs the checks named for it.

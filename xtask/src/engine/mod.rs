@@ -51,6 +51,27 @@ pub struct Facts {
     pub private: bool,
 }
 
+impl Facts {
+    /// Docker's name for the architecture, as images and registries use it.
+    pub fn arch(&self) -> &str {
+        match self.architecture.as_str() {
+            "x86_64" => "amd64",
+            "aarch64" => "arm64",
+            other => other,
+        }
+    }
+
+    /// Kind and release, such as `Docker 20.10`.
+    pub fn release(&self) -> String {
+        let release: Vec<&str> = self.version.split('.').take(2).collect();
+        let kind = match self.kind {
+            Kind::Docker => "Docker",
+            Kind::Podman => "podman",
+        };
+        format!("{kind} {}", release.join("."))
+    }
+}
+
 /// Which engine it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

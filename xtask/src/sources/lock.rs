@@ -33,13 +33,22 @@ pub struct LockedVersion {
     pub commit: Option<CommitId>,
     /// How the tree was verified when the version was added.
     pub verified: String,
-    /// Facts proved later on this version, such as `built` and `booted`: architectures or engines.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub built: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub booted: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tarball: Option<Tarball>,
+    /// Where the patched version was built and proved to run; see [`Lock::record_boot`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub booted: Vec<Booted>,
+}
+
+/// One proof that a patched version runs in a plain container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Booted {
+    /// Docker's name for the architecture, such as `amd64`.
+    pub arch: String,
+    /// The engine's kind and release, such as `Docker 20.10`.
+    pub engine: String,
+    /// The tree with the series applied. The proof is stale once the series gives another one.
+    pub patched: TreeId,
 }
 
 /// The lock file in memory.
@@ -96,11 +105,6 @@ impl Lock {
         self.versions.get(&version)
     }
 
-    /// For facts that are added later, such as [`LockedVersion::booted`].
-    pub fn get_mut(&mut self, version: SystemdVersion) -> Option<&mut LockedVersion> {
-        self.versions.get_mut(&version)
-    }
-
     /// All entries, oldest version first.
     pub fn iter(&self) -> impl Iterator<Item = &LockedVersion> {
         self.versions.values()
@@ -136,9 +140,8 @@ impl Lock {
             tree: source.tree.clone(),
             commit: None,
             verified: source.verified.clone(),
-            built: Vec::new(),
-            booted: Vec::new(),
             tarball: None,
+            booted: Vec::new(),
         });
         if entry.commit.is_none() {
             entry.commit.clone_from(&source.commit);
@@ -147,6 +150,25 @@ impl Lock {
             entry.tarball.clone_from(&source.tarball);
         }
         Ok(before.as_ref() != Some(&*entry))
+    }
+
+    /// Notes that a patched version was proved to run; an older proof of the same architecture and
+    /// engine is replaced. Returns whether anything changed.
+    ///
+    /// # Errors
+    /// The version is not in the lock.
+    pub fn record_boot(&mut self, version: SystemdVersion, proof: Booted) -> Result<bool, Fault> {
+        let entry = self.versions.get_mut(&version).ok_or_else(|| {
+            Fault::new(format!("systemd {version} is not in patches/sources.lock"))
+                .hint(format!("cargo xtask rebase-patches {version}"))
+        })?;
+        if entry.booted.contains(&proof) {
+            return Ok(false);
+        }
+        entry.booted.retain(|b| (&b.arch, &b.engine) != (&proof.arch, &proof.engine));
+        entry.booted.push(proof);
+        entry.booted.sort_by(|a, b| (&a.arch, &a.engine).cmp(&(&b.arch, &b.engine)));
+        Ok(true)
     }
 
     /// The text of the file: sorted by version, the same for the same facts.
@@ -189,7 +211,16 @@ mod tests {
         });
         assert!(lock.record(&source("262", "c")).unwrap());
         assert!(lock.record(&s).unwrap());
-        lock.get_mut(s.version).unwrap().booted.push("amd64".into());
+        let proof = |digit: &str| Booted {
+            arch: "amd64".into(),
+            engine: "Docker 20.10".into(),
+            patched: TreeId(digit.repeat(40)),
+        };
+        assert!(lock.record_boot(s.version, proof("d")).unwrap());
+        assert!(!lock.record_boot(s.version, proof("d")).unwrap());
+        assert!(lock.record_boot(s.version, proof("e")).unwrap());
+        assert_eq!(lock.get(s.version).unwrap().booted, [proof("e")]);
+        assert!(lock.record_boot("255".parse().unwrap(), proof("e")).is_err());
         let text = lock.render();
         assert!(text.contains("cargo xtask rebase-patches"));
         assert!(text.find("257.13").unwrap() < text.find("\"262\"").unwrap(), "{text}");

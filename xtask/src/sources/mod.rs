@@ -32,7 +32,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
-pub use lock::{Lock, LockedVersion};
+pub use lock::{Booted, Lock, LockedVersion};
 pub use model::{CommitId, OLDEST_MAJOR, Origin, Source, Tarball, TreeId, reference};
 pub use provider::{Answer, Listing};
 pub use worktree::{MissingBlob, Report, write_tree};
@@ -78,6 +78,8 @@ pub struct Available {
     pub tree: Option<TreeId>,
     /// True if `patches/sources.lock` has it.
     pub locked: bool,
+    /// Where it was proved to run with the series, by `patches/sources.lock`.
+    pub booted: Vec<Booted>,
     /// Set if it is refused: its tree is not the known one.
     pub refused: Option<String>,
 }
@@ -163,6 +165,7 @@ impl<'a> Sources<'a> {
                     commit: record.commit,
                     tree: Some(record.tree),
                     locked: false,
+                    booted: Vec::new(),
                     refused: None,
                 },
             );
@@ -179,12 +182,15 @@ impl<'a> Sources<'a> {
                         commit: offer.commit,
                         tree: offer.tree,
                         locked: false,
+                    booted: Vec::new(),
                         refused: None,
                     });
             }
         }
         for (version, available) in &mut all {
-            available.locked = self.lock.get(*version).is_some();
+            let locked = self.lock.get(*version);
+            available.locked = locked.is_some();
+            available.booted = locked.map(|l| l.booted.clone()).unwrap_or_default();
             available.refused = self.refused.get(version).cloned();
         }
         all.into_values().collect()
