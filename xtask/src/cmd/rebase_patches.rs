@@ -115,7 +115,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     tracing::info!(seconds = start.elapsed().as_secs_f64(), "variants chosen");
     let change = if loses.is_empty() {
         let change = render(context, &series, &settled, &verified, &wanted, lock)?;
-        rebase::verify(sources.git(), &patches, &|path| change.read(path), &verified)?;
+        rebase::verify(&mut engine, &patches, &|path| change.read(path), &verified)?;
         change
     } else {
         ChangeSet::default()
@@ -134,7 +134,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     }
 
     if context.global.json {
-        ui.json(&document(&sources, &runs, &settled, &kept, &sites, changed.clone(), seconds)?)?;
+        ui.json(&document(&engine, &runs, &settled, &kept, &sites, changed.clone(), seconds)?)?;
     } else {
         ui.result(&rebase_text::table(&series, &runs, ui));
         for text in rebase_text::problems(&series, &runs, ui) {
@@ -292,7 +292,7 @@ fn render(
 }
 
 fn document<'a>(
-    sources: &Sources<'_>,
+    engine: &Engine,
     runs: &'a [VersionRun],
     settled: &'a [Settled],
     kept: &'a [SystemdVersion],
@@ -301,7 +301,7 @@ fn document<'a>(
     seconds: f64,
 ) -> Result<Document<'a>> {
     let row = |run: &'a VersionRun| -> Result<Row<'a>> {
-        let patched = run.is_settled().then(|| run.state.write(sources.git())).transpose()?;
+        let patched = run.is_settled().then(|| engine.tree_id(&run.state)).transpose()?;
         Ok(Row {
             version: run.version,
             tree: run.state.tree.into(),

@@ -11,7 +11,7 @@ mod parse;
 mod tests;
 mod write;
 
-pub use make::{diff, section};
+pub use make::{blob_id, diff, hunks, section};
 pub use parse::parse;
 
 /// One patch file: what its author says, and what it changes.

@@ -5,6 +5,8 @@
 //! only one in the file, or the only one in the function that the hunk belongs to. Plain tools
 //! take the nearest site instead, and put lines into the wrong function without a word.
 
+use std::ops::Range;
+
 use super::blocks::{self, Blocks};
 use super::content::Content;
 use crate::patch::{FileDiff, Hunk, Kind};
@@ -135,14 +137,11 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
 
 /// Applies a patch to the very file it was made on: every hunk at the line that its header names.
 pub fn apply_at_headers(diff: &FileDiff, file: &Content) -> Option<Applied> {
+    let lines = sites_at_headers(diff, file)?;
     let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
     let mut sites = Vec::with_capacity(diff.hunks.len());
     let mut at = 0;
-    for hunk in &diff.hunks {
-        let line = first_line(hunk);
-        if line < at || !hunk.old_side().enumerate().all(|(i, l)| file.line(line + i) == Some(l)) {
-            return None;
-        }
+    for (hunk, line) in diff.hunks.iter().zip(lines) {
         bytes.extend_from_slice(file.lines(at, line));
         hunk.new_side().for_each(|l| bytes.extend_from_slice(l));
         at = line + hunk.old_side().count();
@@ -150,6 +149,35 @@ pub fn apply_at_headers(diff: &FileDiff, file: &Content) -> Option<Applied> {
     }
     bytes.extend_from_slice(file.lines(at, file.len()));
     Some(Applied { bytes, sites })
+}
+
+/// The first lines of the hunks, from 0, if each hunk fits where its header says.
+pub fn sites_at_headers(diff: &FileDiff, file: &Content) -> Option<Vec<usize>> {
+    let mut at = 0;
+    let mut sites = Vec::with_capacity(diff.hunks.len());
+    for hunk in &diff.hunks {
+        let line = first_line(hunk);
+        if line < at || !hunk.old_side().enumerate().all(|(i, l)| file.line(line + i) == Some(l)) {
+            return None;
+        }
+        at = line + hunk.old_side().count();
+        sites.push(line);
+    }
+    Some(sites)
+}
+
+/// The changes of a hunk: for each the old lines that it replaces, counted from the hunk's first
+/// line. Where lines are only added, the range is empty.
+pub fn changes(hunk: &Hunk) -> impl Iterator<Item = Range<usize>> {
+    let mut old = 0;
+    hunk.lines.chunk_by(|a, b| (a.kind == Kind::Context) == (b.kind == Kind::Context)).filter_map(
+        move |lines| {
+            let from = old;
+            old += lines.iter().filter(|l| l.kind != Kind::Add).count();
+            let is_change = lines.first().is_some_and(|l| l.kind != Kind::Context);
+            is_change.then_some(from..old)
+        },
+    )
 }
 
 /// The header's line, as an index from 0.
@@ -203,7 +231,7 @@ mod tests {
     use crate::patch;
 
     fn content(text: &str) -> Content {
-        Content::new(text.as_bytes().to_vec()).unwrap()
+        Content::new(text.as_bytes().to_vec())
     }
 
     fn diff(before: &str, after: &str) -> FileDiff {

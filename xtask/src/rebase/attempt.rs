@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT
 //! One text on one version: every file carried, and the answers put together.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use anyhow::Result;
 use git2::{Oid, Repository};
 
 use super::carry::{self, Base, Carried};
 use super::content::Content;
+use super::objects::Blobs;
 use super::outcome::{FileReport, Outcome};
+use super::parallel::Memo;
 use super::solved::SolvedFile;
-use super::tree::{Blobs, State, Unreadable};
+use super::tree::{State, Unreadable};
 use crate::patch::{Change, FileDiff, PatchText};
 use crate::version::SystemdVersion;
 
@@ -46,14 +47,20 @@ impl Attempt {
     }
 }
 
-/// Results by (origin, file of its text, blob it is carried to): most versions share blobs.
-pub type Memo = Mutex<HashMap<(usize, usize, Oid), Arc<Carried>>>;
+/// What is known of one patch: most versions share blobs.
+#[derive(Default)]
+pub struct Known {
+    /// By origin, file of its text, blob it is carried to.
+    carried: Memo<(usize, usize, Oid), Result<Arc<Carried>, String>>,
+    /// The same for applying alone: the patched blob, if every hunk lands in its function.
+    pub applied: Memo<(usize, usize, Oid), Option<Oid>>,
+}
 
 /// Carries every file of a text to a version.
 pub fn attempt(
     repo: &Repository,
     blobs: &Blobs,
-    memo: &Memo,
+    known: &Known,
     origin_index: usize,
     origin: &Origin,
     state: &State,
@@ -69,18 +76,12 @@ pub fn attempt(
         };
         let (path, carried) = match &placed {
             Place::There(path, _, content) => {
+                let carry = || carry::carry(diff, base, content).map(Arc::new);
                 let key = (origin_index, index, content.oid);
-                let known = memo.lock().ok().and_then(|m| m.get(&key).cloned());
-                let carried = match known {
-                    Some(known) => known,
-                    None => {
-                        let fresh = Arc::new(carry::carry(diff, base, content)?);
-                        if let Ok(mut map) = memo.lock() {
-                            map.insert(key, fresh.clone());
-                        }
-                        fresh
-                    }
-                };
+                let carried = known
+                    .carried
+                    .get(key, || carry().map_err(|e| e.message().to_owned()))
+                    .map_err(anyhow::Error::msg)?;
                 (path.clone(), carried)
             }
             Place::New(_) => (diff.path.clone(), Arc::new(created(diff)?)),
@@ -192,7 +193,7 @@ fn place(
 fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
     Ok(Carried {
         outcome: Outcome::Clean,
-        after: Some(Arc::new(Content::new(diff.created())?)),
+        after: Some(Arc::new(Content::new(diff.created()))),
         reason: None,
         hunks: Vec::new(),
         collisions: Vec::new(),

@@ -24,7 +24,7 @@ impl Base {
     /// `None` if the diff does not apply to `before`.
     pub fn new(diff: &FileDiff, before: Arc<Content>) -> Result<Option<Self>, git2::Error> {
         let Ok(applied) = on_base(diff, &before) else { return Ok(None) };
-        let after = Arc::new(Content::new(applied.bytes)?);
+        let after = Arc::new(Content::new(applied.bytes));
         let functions = applied.sites.into_iter().map(|s| s.functions).collect();
         let reverse = expected(&diff.reversed(), &after);
         Ok(Some(Base { before, after, forward: Expected::Functions(functions), reverse }))
@@ -65,17 +65,22 @@ pub fn carry(
     {
         return Ok(done);
     }
+    if let (Ok(applied), Some(base)) = (&forward, base)
+        && merge::agrees(diff, &base.before, ours, applied)
+    {
+        return Ok(positioned(diff, applied, expected, ours, true));
+    }
     let merged = match base {
         Some(b) => Some((b, merge::merge(&b.before, &b.after, ours)?)),
         None => None,
     };
     match (forward, merged) {
-        (Ok(applied), None) => positioned(diff, applied, expected, ours, false),
+        (Ok(applied), None) => Ok(positioned(diff, &applied, expected, ours, false)),
         (Ok(applied), Some((_, Merged::Clean(bytes)))) if bytes == applied.bytes => {
-            positioned(diff, applied, expected, ours, true)
+            Ok(positioned(diff, &applied, expected, ours, true))
         }
         (Ok(applied), Some((_, other))) => {
-            let mut carried = positioned(diff, applied, expected, ours, false)?;
+            let mut carried = positioned(diff, &applied, expected, ours, false);
             let (what, collisions) = match other {
                 Merged::Clean(_) => {
                     ("the text applies, but merging gives another file", Vec::new())
@@ -120,11 +125,11 @@ pub fn on_base(diff: &FileDiff, before: &Content) -> Result<Applied, Misfit> {
 /// The text applies; it counts if every hunk is in its function.
 fn positioned(
     diff: &FileDiff,
-    applied: Applied,
+    applied: &Applied,
     expected: &Expected,
     ours: &Content,
     cross_checked: bool,
-) -> Result<Carried, git2::Error> {
+) -> Carried {
     let mut hunks = Vec::with_capacity(applied.sites.len());
     let mut reason = None;
     for (index, (hunk, site)) in diff.hunks.iter().zip(&applied.sites).enumerate() {
@@ -156,9 +161,9 @@ fn positioned(
     };
     let after = match reason {
         Some(_) => None,
-        None => Some(Arc::new(Content::new(applied.bytes)?)),
+        None => Some(Arc::new(Content::new(applied.bytes.clone()))),
     };
-    Ok(Carried { outcome, after, reason, hunks, collisions: Vec::new(), cross_checked })
+    Carried { outcome, after, reason, hunks, collisions: Vec::new(), cross_checked }
 }
 
 /// Only the merge succeeds; it counts if its changes are in the functions they were made in.
@@ -178,7 +183,7 @@ fn merged_only(
             cross_checked: false,
         });
     }
-    let after = Arc::new(Content::new(bytes)?);
+    let after = Arc::new(Content::new(bytes));
     let made = merge::groups(&base.before, &base.after)?;
     let landed = merge::groups(ours, &after)?;
     let doubt = merge::compare(&made, &landed);

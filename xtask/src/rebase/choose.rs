@@ -5,10 +5,12 @@ use anyhow::Result;
 use git2::Repository;
 
 use super::apply::{self, Expected};
-use super::attempt::{Attempt, Memo, Origin, attempt};
+use super::attempt::{Attempt, Known, Origin, attempt};
 use super::carry::Base;
+use super::objects::Blobs;
 use super::outcome::Outcome;
-use super::tree::{Blobs, State};
+use super::tree::State;
+use crate::patch;
 use crate::series::Patch;
 use crate::version::SystemdVersion;
 
@@ -20,7 +22,7 @@ pub type Choice<'a> = (Option<&'a Origin>, Attempt, Vec<SystemdVersion>);
 pub fn choose<'a>(
     repo: &Repository,
     blobs: &Blobs,
-    memo: &Memo,
+    known: &Known,
     patch: &Patch,
     origins: &'a [Origin],
     state: &State,
@@ -34,7 +36,7 @@ pub fn choose<'a>(
     });
     let mut attempts: Vec<(usize, Attempt)> = Vec::new();
     for &index in &order {
-        let attempt = attempt(repo, blobs, memo, index, &origins[index], state)?;
+        let attempt = attempt(repo, blobs, known, index, &origins[index], state)?;
         // Applying and the reverse applying are both facts about the text: the nearest wins.
         let done = attempt.outcome <= Outcome::Moved || attempt.outcome == Outcome::AlreadyUpstream;
         attempts.push((index, attempt));
@@ -64,7 +66,7 @@ pub fn choose<'a>(
     };
     let (index, best) = attempts.swap_remove(best);
     let rivals = order.iter().filter(|&&i| i != index && best.outcome.is_applied());
-    let rivals = rivals.filter(|&&i| is_rival(repo, blobs, &origins[i], &best, state));
+    let rivals = rivals.filter(|&&i| is_rival(repo, blobs, known, (i, &origins[i]), &best, state));
     let rivals = rivals.map(|&i| origins[i].version).collect();
     Ok((Some(&origins[index]), best, rivals))
 }
@@ -73,21 +75,25 @@ pub fn choose<'a>(
 fn is_rival(
     repo: &Repository,
     blobs: &Blobs,
-    origin: &Origin,
+    known: &Known,
+    (origin_index, origin): (usize, &Origin),
     best: &Attempt,
     state: &State,
 ) -> bool {
     let mut differs = origin.text.files.len() != best.files.len();
-    for (diff, base) in origin.text.files.iter().zip(&origin.bases) {
+    for (index, (diff, base)) in origin.text.files.iter().zip(&origin.bases).enumerate() {
         let Ok(Some((_, here))) = state.file(repo, blobs, &diff.path) else { return false };
         let expected = base.as_ref().map_or(&Expected::Headers, Base::functions);
-        let Ok(applied) = apply::apply(diff, &here, expected) else { return false };
-        let mut sites = diff.hunks.iter().zip(&applied.sites).enumerate();
-        if !sites.all(|(i, (hunk, site))| expected.holds(i, hunk, &here, site)) {
-            return false;
-        }
+        let key = (origin_index, index, here.oid);
+        let applied = known.applied.get(key, || {
+            let applied = apply::apply(diff, &here, expected).ok()?;
+            let mut sites = diff.hunks.iter().zip(&applied.sites).enumerate();
+            let holds = sites.all(|(i, (hunk, site))| expected.holds(i, hunk, &here, site));
+            holds.then(|| patch::blob_id(&applied.bytes))
+        });
+        let Some(applied) = applied else { return false };
         let ours = best.files.iter().find(|f| f.path == diff.path);
-        differs |= ours.is_none_or(|f| f.after.bytes != applied.bytes);
+        differs |= ours.is_none_or(|f| f.after.oid != applied);
     }
     differs
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! The content of a file, with what is worth computing once: its lines, its blob id, its functions.
 
+use std::hash::BuildHasher as _;
 use std::sync::OnceLock;
 
-use git2::{ObjectType, Oid};
+use git2::Oid;
 
 use super::blocks::Blocks;
+use crate::patch;
 
 /// A file's bytes. Shared between all versions that hold the very same file.
 #[derive(Debug)]
@@ -14,13 +16,14 @@ pub struct Content {
     pub bytes: Vec<u8>,
     /// Offsets at which lines start, and the end.
     starts: Vec<usize>,
+    hashes: OnceLock<Vec<u64>>,
     blocks: OnceLock<Blocks>,
 }
 
 impl Content {
     /// Bytes that may not be in any repository yet.
-    pub fn new(bytes: Vec<u8>) -> Result<Self, git2::Error> {
-        Ok(Content::with_oid(Oid::hash_object(ObjectType::Blob, &bytes)?, bytes))
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Content::with_oid(patch::blob_id(&bytes), bytes)
     }
 
     pub fn with_oid(oid: Oid, bytes: Vec<u8>) -> Self {
@@ -29,7 +32,7 @@ impl Content {
         if starts.last() != Some(&bytes.len()) {
             starts.push(bytes.len());
         }
-        Content { oid, bytes, starts, blocks: OnceLock::new() }
+        Content { oid, bytes, starts, hashes: OnceLock::new(), blocks: OnceLock::new() }
     }
 
     /// Number of lines.
@@ -55,25 +58,35 @@ impl Content {
 
     /// The lines (from 0) at which `text`, made of whole lines, is found. Finds may overlap.
     pub fn find(&self, text: &[u8]) -> Vec<usize> {
-        let ends_open = !text.ends_with(b"\n");
-        let finder = memchr::memmem::Finder::new(text);
-        let mut found = Vec::new();
-        let mut from = 0;
-        while let Some(at) = self.bytes.get(from..).and_then(|rest| finder.find(rest)) {
-            let at = from + at;
-            // Not past the find, as `find_iter` goes: a site that overlaps another is one, too.
-            from = at + 1;
-            if let Ok(line) = self.starts.binary_search(&at)
-                && (!ends_open || at + text.len() == self.bytes.len())
-            {
-                found.push(line);
-            }
-        }
+        let wanted: Vec<&[u8]> = patch::split_lines(text).collect();
+        // The longest line is the least common one, more often than not.
+        let Some(probe) = (0..wanted.len()).max_by_key(|&i| wanted[i].len()) else {
+            return Vec::new();
+        };
+        let (hash, count) = (hash_line(wanted[probe]), wanted.len());
+        let hashes = self.hashes();
+        let found = hashes.iter().enumerate().skip(probe).filter(|(_, h)| **h == hash);
         found
+            .map(|(line, _)| line - probe)
+            .filter(|line| line + count <= self.len() && self.lines(*line, line + count) == text)
+            .collect()
+    }
+
+    /// A hash of each line. Equal lines have equal hashes; that others differ is as good as
+    /// certain (64 bits), but for what is written the bytes themselves are compared.
+    pub fn hashes(&self) -> &[u64] {
+        self.hashes.get_or_init(|| {
+            self.starts.windows(2).map(|w| hash_line(&self.bytes[w[0]..w[1]])).collect()
+        })
     }
 
     /// The functions and other top-level blocks, found at the first call.
     pub fn blocks(&self) -> &Blocks {
         self.blocks.get_or_init(|| Blocks::scan(&self.bytes))
     }
+}
+
+fn hash_line(line: &[u8]) -> u64 {
+    const FIXED: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0);
+    FIXED.hash_one(line)
 }

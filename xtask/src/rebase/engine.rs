@@ -6,14 +6,16 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use git2::{Oid, Repository};
 
-use super::attempt::{Memo, Origin};
+use super::attempt::{Known, Origin};
 use super::carry::Base;
 use super::choose::choose;
 use super::neighbours::by_way_of_neighbours;
+use super::objects::{Blobs, HashedHere};
 use super::parallel::in_parallel;
 use super::record::{apply_to, missing, not_needed, record};
 use super::solved::{Target, VersionRun};
-use super::tree::{Blobs, State};
+use super::tree::State;
+use crate::fault::Fault;
 use crate::patch::{Change, FileDiff};
 use crate::series::{Patch, Series};
 use crate::version::SystemdVersion;
@@ -22,6 +24,7 @@ use crate::version::SystemdVersion;
 pub struct Engine {
     repos: Vec<Repository>,
     blobs: Blobs,
+    _hashing: HashedHere,
 }
 
 impl Engine {
@@ -32,7 +35,7 @@ impl Engine {
             .map(|_| Repository::open(repository))
             .collect::<Result<Vec<_>, _>>()
             .with_context(|| format!("cannot open {}", repository.display()))?;
-        Ok(Engine { repos, blobs: Blobs::default() })
+        Ok(Engine { repos, blobs: Blobs::default(), _hashing: HashedHere::start() })
     }
 
     /// Carries the series to the `wanted` versions out of `targets`. Other targets are used only
@@ -69,15 +72,33 @@ impl Engine {
         Ok(runs)
     }
 
+    /// The id of a patched tree; nothing is written.
+    ///
+    /// # Errors
+    /// A folder on the way is missing.
+    pub fn tree_id(&self, state: &State) -> Result<Oid> {
+        let repo = self.repos.first().context("no repository is open")?;
+        state.tree_id(repo, &self.blobs).map_err(|missing| {
+            Fault::new(format!("systemd {}: {}", missing.version, missing.why))
+                .hint("get the version from another place: --systemd-git PATH-OR-URL")
+                .into()
+        })
+    }
+
+    /// A handle per thread, and what was read so far.
+    pub(super) fn parts(&mut self) -> (&mut [Repository], &Blobs) {
+        (&mut self.repos, &self.blobs)
+    }
+
     fn patch(&mut self, patch: &Patch, runs: &mut [VersionRun]) -> Result<()> {
         let origins = self.origins(patch, runs)?;
-        let memo = Memo::default();
+        let known = Known::default();
         let blobs = &self.blobs;
         let answers = in_parallel(&mut self.repos, runs, |repo, run| {
             if !patch.needed.contains(run.version) {
                 return Ok(None);
             }
-            choose(repo, blobs, &memo, patch, &origins, &run.state).map(Some)
+            choose(repo, blobs, &known, patch, &origins, &run.state).map(Some)
         });
         for (run, answer) in runs.iter_mut().zip(answers) {
             let without = missing(&run.cells);

@@ -3,10 +3,11 @@
 
 use git2::{MergeFileInput, MergeFileOptions};
 
-use super::apply;
+use super::align::Alignment;
+use super::apply::{self, Applied};
 use super::content::Content;
 use super::outcome::{Collision, HunkReport};
-use crate::patch::{self, Kind};
+use crate::patch::{self, FileDiff, Kind};
 
 /// The answer of the merge.
 #[derive(Debug)]
@@ -38,6 +39,21 @@ pub fn merge(base: &Content, theirs: &Content, ours: &Content) -> Result<Merged,
         return Ok(Merged::Clean(result.content().to_vec()));
     }
     collisions(result.content(), base, theirs, ours).map(Merged::Conflict)
+}
+
+/// True if a three-way merge changes the very lines of `ours` that applying the text has changed:
+/// upstream left the lines that the patch changes, and those beside them, as they were in `base`,
+/// and going by all that upstream did change they are where the text was applied. False if that
+/// takes a closer look (see [`merge`]).
+pub fn agrees(diff: &FileDiff, base: &Content, ours: &Content, applied: &Applied) -> bool {
+    let Some(made) = apply::sites_at_headers(diff, base) else { return false };
+    let alignment = Alignment::new(base, ours);
+    diff.hunks.iter().zip(made).zip(&applied.sites).all(|((hunk, made), site)| {
+        apply::changes(hunk).all(|change| {
+            let lines = made + change.start..made + change.end;
+            alignment.place(&lines) == Some(site.line + change.start)
+        })
+    })
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -88,7 +104,7 @@ fn collisions(
             }
         }
     }
-    let to_ours = patch::diff("-", Some(&ours.bytes), 0, &resolved, 0)?;
+    let to_ours = patch::hunks(&ours.bytes, &resolved, 0)?;
     let made = groups(base, theirs)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(found
@@ -96,7 +112,7 @@ fn collisions(
         .zip(lines)
         .map(|([mine, old, new], line)| {
             // Lines that the merge brought in above this conflict are not in `ours`.
-            let above = to_ours.hunks.iter().filter(|h| h.new_start <= line);
+            let above = to_ours.iter().filter(|h| h.new_start <= line);
             let growth: isize = above.map(patch::Hunk::growth).sum();
             let at = line.saturating_add_signed(-growth);
             let here = if mine.is_empty() { ours.blocks().gap(at) } else { ours.blocks().at(at) };
@@ -136,9 +152,7 @@ pub struct Group {
 
 /// The changes between two files, with the functions of the old file that they are in.
 pub fn groups(before: &Content, after: &Content) -> Result<Vec<Group>, git2::Error> {
-    let diff = patch::diff("-", Some(&before.bytes), 0, &after.bytes, 0)?;
-    Ok(diff
-        .hunks
+    Ok(patch::hunks(&before.bytes, &after.bytes, 0)?
         .iter()
         .map(|hunk| {
             let line = apply::first_line(hunk);

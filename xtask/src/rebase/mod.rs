@@ -5,6 +5,7 @@
 //! merged. A patch counts as applied only if two independent methods agree, and if each change is
 //! in the C function that its author put it in. See [`Outcome`] for the answers.
 
+mod align;
 mod apply;
 mod attempt;
 mod blocks;
@@ -15,6 +16,7 @@ mod cover;
 mod engine;
 mod merge;
 mod neighbours;
+mod objects;
 mod outcome;
 mod parallel;
 mod patched;

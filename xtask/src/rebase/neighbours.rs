@@ -7,12 +7,12 @@ use std::collections::{HashMap, HashSet};
 use anyhow::Result;
 use git2::Repository;
 
-use super::attempt::{Memo, Origin, attempt};
+use super::attempt::{Known, Origin, attempt};
 use super::carry::Base;
+use super::objects::Blobs;
 use super::outcome::Outcome;
 use super::record;
 use super::solved::{Diffs, Solved, VersionRun};
-use super::tree::Blobs;
 use crate::series::Patch;
 
 /// Small steps conflict less: what was solved on a version is carried to its neighbours, until
@@ -28,7 +28,7 @@ pub fn by_way_of_neighbours(
         matches!(outcome, Some(Outcome::Conflict | Outcome::NeedsReview))
     };
     let solved = |r: &VersionRun| r.solved.last().is_some_and(Option::is_some);
-    let (memo, mut diffs) = (Memo::default(), Diffs::new());
+    let (known, mut diffs) = (Known::default(), Diffs::new());
     let mut origins: HashMap<usize, Origin> = HashMap::new();
     let mut tried: HashSet<(usize, usize)> = HashSet::new();
     loop {
@@ -43,11 +43,11 @@ pub fn by_way_of_neighbours(
                 let neighbour = &runs[near];
                 let Some(Some(done)) = neighbour.solved.last() else { continue };
                 let origin = match origins.entry(near) {
-                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Occupied(there) => there.into_mut(),
                     Entry::Vacant(new) => new.insert(origin_of(neighbour, done, &mut diffs)?),
                 };
                 let state = &runs[at].state;
-                let attempt = attempt(repo, blobs, &memo, near, origin, state)?;
+                let attempt = attempt(repo, blobs, &known, near, origin, state)?;
                 if attempt.outcome.is_applied() {
                     let from = neighbour.cells.last().and_then(|c| c.from);
                     let message = done.message.clone();

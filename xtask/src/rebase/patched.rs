@@ -6,7 +6,8 @@ use git2::{Oid, Repository};
 
 use super::carry::{self, Base};
 use super::content::Content;
-use super::tree::{Blobs, State, Unreadable};
+use super::objects::Blobs;
+use super::tree::{State, Unreadable};
 use crate::fault::Fault;
 use crate::patch::Change;
 use crate::series::Series;
@@ -48,7 +49,7 @@ pub fn patched_tree(
                 .hint(format!("cargo xtask rebase-patches {version}"))
             };
             if let Change::Create { mode } = diff.change {
-                let entry = (mode, Content::new(diff.created())?.into());
+                let entry = (mode, Content::new(diff.created()).into());
                 full.touched.insert(diff.path.clone(), entry);
                 if wanted {
                     let entry = full.touched[&diff.path].clone();
@@ -61,7 +62,7 @@ pub fn patched_tree(
                 .map_err(|m| unreadable(&m))?
                 .ok_or_else(|| stale("no such file"))?;
             let applied = carry::on_base(diff, &before).map_err(|m| stale(&m.reason))?;
-            let after = std::sync::Arc::new(Content::new(applied.bytes)?);
+            let after = std::sync::Arc::new(Content::new(applied.bytes));
             full.touched.insert(diff.path.clone(), (mode, after.clone()));
             if !wanted {
                 continue;

@@ -37,7 +37,11 @@ pub fn record(
     rivals: Vec<SystemdVersion>,
 ) -> (Cell, Option<Solved>) {
     let Attempt { outcome, reason, cross_checked, reports, files } = attempt;
-    let solved = outcome.is_applied().then_some(Solved { message, files });
+    let solved = outcome.is_applied().then_some(Solved {
+        message,
+        applies: from.filter(|_| outcome <= Outcome::Moved),
+        files,
+    });
     let cell = Cell {
         patch: patch.id.clone(),
         outcome,

@@ -60,7 +60,16 @@ pub fn settle(
             apart.map(|r| r.version).chain(strangers.iter().copied()).collect();
         settle_patch(patch, &solved, kept, &apart, strangers)
     };
-    series.patches.iter().enumerate().map(patch).collect()
+    // The patches do not depend on each other any more.
+    std::thread::scope(|scope| {
+        let patch = &patch;
+        let threads: Vec<_> =
+            series.patches.iter().enumerate().map(|p| scope.spawn(move || patch(p))).collect();
+        let join = |thread: std::thread::ScopedJoinHandle<'_, Result<Settled>>| {
+            thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        };
+        threads.into_iter().map(join).collect()
+    })
 }
 
 fn settle_patch(
@@ -139,6 +148,13 @@ fn make_candidates(
     let taken: BTreeSet<SystemdVersion> = patch.variants.iter().map(|v| v.base).collect();
     let mut diffs = HashMap::new();
     for (at, (version, truth)) in solved.iter().enumerate().rev() {
+        // Where an existing text applies as it is, the text made there would be the same one.
+        let fits = |(base, candidate): (&SystemdVersion, &Candidate)| {
+            candidate.exists && Some(*base) == truth.applies && candidate.covers.contains(&at)
+        };
+        if texts.iter().map(|t| &t.0).zip(candidates.iter()).any(fits) {
+            continue;
+        }
         let text = truth.text(&mut diffs)?;
         let key = shape(&text);
         let equal = made.entry(key).or_default();
@@ -229,7 +245,8 @@ fn assign(
 struct Table<'a> {
     solved: &'a [(SystemdVersion, &'a Solved)],
     texts: usize,
-    memo: HashMap<(usize, usize, Oid), Option<Oid>>,
+    /// By text, its file, and the file before and after.
+    memo: HashMap<(usize, usize, Oid, Oid), bool>,
 }
 
 impl<'a> Table<'a> {
@@ -260,19 +277,21 @@ impl<'a> Table<'a> {
                     return matches!(diff.change, Change::Create { .. })
                         && diff.created() == file.after.bytes;
                 };
-                let key = (self.texts, index, before.oid);
-                let got = *self.memo.entry(key).or_insert_with(|| strict(diff, before, expected));
-                got == Some(file.after.oid)
+                let key = (self.texts, index, before.oid, file.after.oid);
+                let gives = || strictly_gives(diff, before, expected, &file.after);
+                *self.memo.entry(key).or_insert_with(gives)
             })
     }
 }
 
-/// The blob that strict application gives: every hunk in its function, and where tools that take
+/// True if strict application gives `after`: every hunk in its function, and where tools that take
 /// the nearest site would put it too.
-fn strict(diff: &FileDiff, before: &Content, expected: &Expected) -> Option<Oid> {
-    let applied = apply::apply_at_headers(diff, before)
-        .or_else(|| apply::apply(diff, before, expected).ok())?;
-    let mut hunks = diff.hunks.iter().zip(&applied.sites).enumerate();
-    let sound = hunks.all(|(i, (h, site))| site.nearest && expected.holds(i, h, before, site));
-    sound.then(|| Oid::hash_object(git2::ObjectType::Blob, &applied.bytes).ok())?
+fn strictly_gives(diff: &FileDiff, before: &Content, expected: &Expected, after: &Content) -> bool {
+    let applied =
+        apply::apply_at_headers(diff, before).or_else(|| apply::apply(diff, before, expected).ok());
+    applied.is_some_and(|applied| {
+        let mut hunks = diff.hunks.iter().zip(&applied.sites).enumerate();
+        hunks.all(|(i, (h, site))| site.nearest && expected.holds(i, h, before, site))
+            && applied.bytes == after.bytes
+    })
 }

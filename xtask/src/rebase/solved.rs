@@ -42,6 +42,8 @@ impl VersionRun {
 pub struct Solved {
     /// The commit message to use for a variant made from this.
     pub message: Vec<u8>,
+    /// The variant whose text applies here as it is, but for line numbers.
+    pub applies: Option<SystemdVersion>,
     pub files: Vec<SolvedFile>,
 }
 

@@ -1,19 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! A version's tree with the touched files on top: read by path, never checked out.
 
-use std::collections::{BTreeMap, HashMap};
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use git2::{FileMode, ObjectType, Oid, Repository, TreeWalkMode, TreeWalkResult};
+use git2::{FileMode, Oid, Repository};
 
 use super::content::Content;
-use crate::patch;
+use super::objects::{self, Blobs, Entry, MissingTree};
 use crate::version::SystemdVersion;
-
-/// Files that versions have in common, read once by whichever thread comes first.
-#[derive(Debug, Default)]
-pub struct Blobs(Mutex<HashMap<Oid, Arc<Content>>>);
 
 /// A file with its git mode.
 pub type FileEntry = (i32, Arc<Content>);
@@ -36,21 +31,6 @@ pub struct Unreadable {
     pub why: String,
 }
 
-impl Blobs {
-    /// The content of a blob.
-    pub fn get(&self, repo: &Repository, oid: Oid) -> Result<Arc<Content>, git2::Error> {
-        if let Some(known) = self.0.lock().ok().and_then(|map| map.get(&oid).cloned()) {
-            return Ok(known);
-        }
-        let blob = repo.find_blob(oid)?;
-        let content = Arc::new(Content::with_oid(oid, blob.content().to_vec()));
-        if let Ok(mut map) = self.0.lock() {
-            return Ok(map.entry(oid).or_insert(content).clone());
-        }
-        Ok(content)
-    }
-}
-
 impl State {
     pub fn new(version: SystemdVersion, tree: Oid) -> Self {
         State { version, tree, touched: BTreeMap::new() }
@@ -68,29 +48,21 @@ impl State {
         }
         let unreadable =
             |why: String| Unreadable { version: self.version, path: path.to_owned(), why };
-        let tree = repo
-            .find_tree(self.tree)
-            .map_err(|e| unreadable(format!("tree {} is missing: {}", self.tree, e.message())))?;
-        let entry = match tree.get_path(Path::new(path)) {
-            Ok(entry) => entry,
-            // Also said of a folder's tree that is missing: look closer before saying "no file".
-            Err(e) if e.code() == git2::ErrorCode::NotFound => {
-                return match missing_folder(repo, &tree, path) {
-                    Some(oid) => Err(unreadable(format!("tree {oid} is missing"))),
-                    None => Ok(None),
-                };
-            }
-            Err(e) => return Err(unreadable(e.message().to_owned())),
-        };
-        let regular =
-            entry.kind() == Some(ObjectType::Blob) && entry.filemode() != i32::from(FileMode::Link);
-        if !regular {
-            return Ok(None);
+        match blobs.entry(repo, self.tree, path) {
+            Ok(Some(entry)) if entry.is_regular() => match blobs.get(repo, entry.oid) {
+                Ok(content) => Ok(Some((entry.mode, content))),
+                Err(why) => Err(unreadable(format!("blob {} is missing: {why}", entry.oid))),
+            },
+            Ok(_) => Ok(None),
+            Err(why) => Err(unreadable(why.to_string())),
         }
-        match blobs.get(repo, entry.id()) {
-            Ok(content) => Ok(Some((entry.filemode(), content))),
-            Err(e) => Err(unreadable(format!("blob {} is missing: {}", entry.id(), e.message()))),
-        }
+    }
+
+    /// The first path at which two states on top of the same tree differ.
+    pub fn differs<'a>(&'a self, other: &'a State) -> Option<&'a str> {
+        let paths = self.touched.keys().chain(other.touched.keys());
+        let id = |s: &State, p: &str| s.touched.get(p).map(|(mode, c)| (*mode, c.oid));
+        paths.map(String::as_str).find(|p| id(self, p) != id(other, p))
     }
 
     /// Writes the patched blobs and trees into the repository and returns the root tree.
@@ -107,6 +79,23 @@ impl State {
         update.create_updated(repo, &repo.find_tree(self.tree)?)
     }
 
+    /// The id of the tree with the patched files, without writing anything.
+    ///
+    /// # Errors
+    /// A folder on the way is missing.
+    pub fn tree_id(&self, repo: &Repository, blobs: &Blobs) -> Result<Oid, Unreadable> {
+        let files: Vec<(&str, Entry)> = self
+            .touched
+            .iter()
+            .map(|(path, (mode, file))| (path.as_str(), Entry { mode: *mode, oid: file.oid }))
+            .collect();
+        with_files(repo, blobs, Some(self.tree), &files).map_err(|missing| Unreadable {
+            version: self.version,
+            path: "/".into(),
+            why: missing.to_string(),
+        })
+    }
+
     /// Where the file `path` of another version has gone: a file of the same name, or the most
     /// alike of those in its folder, that the other version (`base`) did not have.
     pub fn find_moved(
@@ -119,68 +108,89 @@ impl State {
     ) -> Option<String> {
         /// Share of equal lines from which a file counts as the same, as git's renames.
         const ALIKE: f64 = 0.5;
-        let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-        let tree = repo.find_tree(self.tree).ok()?;
-        let base = repo.find_tree(base).ok()?;
-        let mut candidates: Vec<String> = Vec::new();
-        tree.walk(TreeWalkMode::PreOrder, |root, entry| {
-            let Ok(leaf) = entry.name() else { return TreeWalkResult::Skip };
-            if entry.kind() == Some(ObjectType::Tree) {
-                let wanted = root.is_empty() && leaf != "src";
-                return if wanted { TreeWalkResult::Skip } else { TreeWalkResult::Ok };
-            }
-            let same_folder = root.trim_end_matches('/') == folder && same_kind(leaf, name);
-            if leaf == name || same_folder {
-                candidates.push(format!("{root}{leaf}"));
-            }
-            TreeWalkResult::Ok
-        })
-        .ok()?;
+        let key = (self.tree, base, path.to_owned());
+        let candidates = blobs.moved.get(key, || {
+            // A folder that cannot be read holds no candidate.
+            Arc::new(newcomers(repo, blobs, self.tree, base, path).unwrap_or_default())
+        });
         candidates
-            .into_iter()
-            .filter(|p| p != path && base.get_path(Path::new(p)).is_err())
+            .iter()
             .filter_map(|p| {
-                let (_, here) = self.file(repo, blobs, &p).ok()??;
-                Some((alike(content, &here), p))
+                let (_, here) = self.file(repo, blobs, p).ok()??;
+                Some((blobs.alike(content, &here), p))
             })
             .filter(|(share, _)| *share >= ALIKE)
             .max_by(|a, b| a.0.total_cmp(&b.0))
-            .map(|(_, p)| p)
+            .map(|(_, p)| p.clone())
     }
+}
+
+/// The files that `tree` has and `base` has not, called as `path` or beside it and of its kind.
+fn newcomers(
+    repo: &Repository,
+    blobs: &Blobs,
+    tree: Oid,
+    base: Oid,
+    path: &str,
+) -> Result<Vec<String>, MissingTree> {
+    /// All of upstream's sources are in this folder.
+    const SOURCES: &str = "src";
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut found: Vec<String> = Vec::new();
+    let mut folders = vec![(String::new(), tree)];
+    while let Some((at, oid)) = folders.pop() {
+        let tree = blobs.folder(repo, oid)?;
+        for (leaf, entry) in objects::entries(&tree) {
+            let Ok(leaf) = std::str::from_utf8(leaf) else { continue };
+            let full = if at.is_empty() { leaf.to_owned() } else { format!("{at}/{leaf}") };
+            if entry.is_folder() {
+                if !at.is_empty() || leaf == SOURCES {
+                    folders.push((full, entry.oid));
+                }
+            } else if (leaf == name || (at == folder && same_kind(leaf, name)))
+                && blobs.entry(repo, base, &full)?.is_none()
+            {
+                found.push(full);
+            }
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 fn same_kind(a: &str, b: &str) -> bool {
     a.rsplit_once('.').map(|x| x.1) == b.rsplit_once('.').map(|x| x.1)
 }
 
-/// The share of lines that two files have in common, empty ones left out.
-fn alike(a: &Content, b: &Content) -> f64 {
-    let mut counts: HashMap<&[u8], isize> = HashMap::new();
-    let lines = |c: &Content| patch::split_lines(&c.bytes).filter(|l| l.len() > 1).count();
-    patch::split_lines(&a.bytes)
-        .filter(|l| l.len() > 1)
-        .for_each(|l| *counts.entry(l).or_default() += 1);
-    let mut common = 0_usize;
-    for line in patch::split_lines(&b.bytes).filter(|l| l.len() > 1) {
-        if let Some(left) = counts.get_mut(line).filter(|left| **left > 0) {
-            *left -= 1;
-            common += 1;
+/// The id of the folder `root` (of none: a new one) with `files`, sorted by path, put into it.
+fn with_files(
+    repo: &Repository,
+    blobs: &Blobs,
+    root: Option<Oid>,
+    files: &[(&str, Entry)],
+) -> Result<Oid, MissingTree> {
+    let old = match root {
+        Some(oid) => blobs.folder(repo, oid)?,
+        None => Vec::new().into(),
+    };
+    let mut entries: Vec<(&[u8], Entry)> = objects::entries(&old).collect();
+    let top = |path: &str| path.split('/').next().unwrap_or_default().len();
+    for group in files.chunk_by(|a, b| a.0[..top(a.0)] == b.0[..top(b.0)]) {
+        let name = &group[0].0[..top(group[0].0)];
+        let at = entries.iter().position(|(n, _)| *n == name.as_bytes());
+        let entry = if group[0].0.len() == name.len() {
+            group[0].1
+        } else {
+            let below: Vec<(&str, Entry)> =
+                group.iter().map(|(path, e)| (&path[name.len() + 1..], *e)).collect();
+            let folder = at.map(|i| entries[i].1).filter(|e| e.is_folder());
+            let oid = with_files(repo, blobs, folder.map(|e| e.oid), &below)?;
+            Entry { mode: FileMode::Tree.into(), oid }
+        };
+        match at {
+            Some(i) => entries[i].1 = entry,
+            None => entries.push((name.as_bytes(), entry)),
         }
     }
-    let longest = lines(a).max(lines(b)).max(1);
-    common as f64 / longest as f64
-}
-
-/// The first folder on the way to `path` that is named in its parent but has no object.
-fn missing_folder(repo: &Repository, root: &git2::Tree<'_>, path: &str) -> Option<Oid> {
-    let mut at = root.id();
-    for part in path.split('/') {
-        let tree = match repo.find_tree(at) {
-            Ok(tree) => tree,
-            Err(_) => return Some(at),
-        };
-        let entry = tree.get_name(part).filter(|e| e.kind() == Some(ObjectType::Tree))?.id();
-        at = entry;
-    }
-    None
+    Ok(objects::tree_id(&mut entries))
 }

@@ -182,7 +182,7 @@ impl<'a> Sources<'a> {
                         commit: offer.commit,
                         tree: offer.tree,
                         locked: false,
-                    booted: Vec::new(),
+                        booted: Vec::new(),
                         refused: None,
                     });
             }
