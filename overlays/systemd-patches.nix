@@ -10,6 +10,7 @@
       ../patches/0003-main/255.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/254.26.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -21,6 +22,7 @@
       ../patches/0003-main/256.4.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/254.26.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -32,6 +34,7 @@
       ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/254.26.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -43,6 +46,7 @@
       ../patches/0003-main/255.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/255.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -54,6 +58,7 @@
       ../patches/0003-main/256.4.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/255.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -65,28 +70,31 @@
       ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/255.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
     from = "256";
     to = "256.4";
     patches = [
-      ../patches/0001-mount-setup/256.patch
+      ../patches/0001-mount-setup/256.4.patch
       ../patches/0002-cgroup/256.4.patch
       ../patches/0003-main/256.4.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/257.13.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
     from = "256.5";
     to = "256.17";
     patches = [
-      ../patches/0001-mount-setup/256.patch
+      ../patches/0001-mount-setup/256.4.patch
       ../patches/0002-cgroup/256.4.patch
       ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/257.13.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -98,6 +106,7 @@
       ../patches/0003-main/261.2.patch
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/257.13.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -105,11 +114,12 @@
     to = "258.10";
     patches = [
       ../patches/0001-mount-setup/258.10.patch
-      ../patches/0002-cgroup/258.patch
+      ../patches/0002-cgroup/258.10.patch
       ../patches/0003-main/261.2.patch
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -122,6 +132,7 @@
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -134,6 +145,7 @@
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -146,6 +158,7 @@
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
   {
@@ -158,6 +171,7 @@
       ../patches/0004-exec-invoke/262.patch
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
+      ../patches/0007-main-not-pid1/262.patch
     ];
   }
 ]

@@ -116,6 +116,7 @@ pub const CHECKS: &[&Check] = &[
     &start::TTY,
     &start::THREE_TMPFS,
     &start::HOST_CGROUP,
+    &start::NOT_PID1,
     &reexec::REEXEC,
     &control::WRITABLE,
     &control::REFUSED,
