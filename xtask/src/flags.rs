@@ -55,4 +55,5 @@ pub enum Command {
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
     RebasePatches(cmd::rebase_patches::Args),
+    RebaseSeries(cmd::rebase_series::Args),
 }
