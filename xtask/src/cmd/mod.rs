@@ -10,6 +10,7 @@ mod rebase_text;
 pub mod sources;
 pub mod test;
 pub mod test_image;
+pub mod test_systemd;
 
 use anyhow::Result;
 
@@ -42,5 +43,6 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
+        Command::TestSystemd(args) => test_systemd::run(&context, args),
     }
 }
