@@ -243,6 +243,22 @@ impl Running {
         }
     }
 
+    /// Stops the process where it is, as a terminal's Ctrl-Z does; it is still killed with its guard.
+    pub fn pause(&self) -> Result<()> {
+        self.signal(Signal::STOP)
+    }
+
+    /// Lets a paused process go on.
+    pub fn resume(&self) -> Result<()> {
+        self.signal(Signal::CONT)
+    }
+
+    fn signal(&self, signal: Signal) -> Result<()> {
+        let pid = self.group().context("it has ended")?;
+        rustix::process::kill_process(pid, signal)
+            .with_context(|| format!("cannot signal `{}`", self.name))
+    }
+
     /// Asks the process to end with SIGTERM and waits up to `grace`, then kills its group.
     pub fn terminate(&mut self, grace: Duration) {
         if let Some(pid) = self.group() {

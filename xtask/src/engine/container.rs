@@ -8,7 +8,7 @@ use anyhow::Result;
 use serde_json::Value;
 
 use super::{Engine, owner};
-use crate::exec::{Answer, Call};
+use crate::exec::{Answer, Call, Running};
 use crate::fault::Fault;
 
 /// How a container is started: `docker run -d OPTIONS… IMAGE COMMAND…`.
@@ -170,6 +170,23 @@ impl Container<'_> {
 
     pub fn kill(&self, signal: &str) -> Result<()> {
         self.engine.call(["kill", "--signal", signal, &self.id]).text().map(drop)
+    }
+
+    /// `docker restart`: the image's stop signal, ten seconds' patience, a new start.
+    pub fn restart(&self) -> Result<()> {
+        let call = self.call(&["restart", &self.id]).deadline(Duration::from_secs(60));
+        call.text().map(drop)
+    }
+
+    /// Starts it again once it has ended.
+    pub fn start_again(&self) -> Result<()> {
+        self.call(&["start", &self.id]).deadline(Duration::from_secs(60)).text().map(drop)
+    }
+
+    /// A client that follows its output, into a file. Dropping it ends the client alone.
+    pub fn attach(&self, transcript: &Path) -> Result<Running> {
+        let words = ["attach", "--no-stdin", "--sig-proxy=false", &self.id];
+        self.engine.job(transcript).args(words).spawn()
     }
 
     /// Waits for the end; `None` if it still runs after `deadline`.

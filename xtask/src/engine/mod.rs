@@ -10,6 +10,7 @@ pub mod find;
 pub mod owner;
 pub mod private;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Result;
@@ -18,7 +19,7 @@ use serde::{Deserialize, Serialize};
 pub use container::{Container, Start};
 pub use find::{Choice, find};
 
-use crate::exec::Call;
+use crate::exec::{Call, Job};
 use crate::fault::Fault;
 use crate::image::{Image, PURPOSE};
 use crate::ui::Ui;
@@ -95,6 +96,15 @@ impl Engine {
     /// A call of the engine's CLI.
     pub fn call<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call {
         address(&self.program, self.host.as_deref()).args(args)
+    }
+
+    /// A long-running client of the engine, without its arguments yet.
+    pub fn job(&self, transcript: &Path) -> Job {
+        let job = Job::new(&self.program, transcript);
+        match &self.host {
+            Some(host) => job.env("DOCKER_HOST", host),
+            None => job,
+        }
     }
 
     /// What a user types before the arguments, to reach this engine.
