@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::evidence::Evidence;
+use super::expect::Row;
 use crate::engine::{Container, Engine, Start};
 
 /// Includes a unit file under its name.
@@ -18,7 +19,7 @@ macro_rules! unit {
 }
 
 /// Units that the checks start, unpacked into the container *after* its plain boot.
-const FIXTURES: [(&str, &str); 15] = [
+const FIXTURES: &[(&str, &str)] = &[
     unit!("plainboot-simple.service"),
     unit!("plainboot-notify.service"),
     unit!("plainboot-oneshot.service"),
@@ -34,6 +35,19 @@ const FIXTURES: [(&str, &str); 15] = [
     unit!("plainboot-output.service"),
     unit!("plainboot-failure.service"),
     unit!("plainboot-stop.service"),
+    unit!("plainboot-forking.service"),
+    unit!("plainboot-forking-pidfile.service"),
+    unit!("plainboot-forking-user.service"),
+    unit!("plainboot-notify-child.service"),
+    unit!("plainboot-family.service"),
+    unit!("plainboot-delegate.service"),
+    unit!("plainboot-credentials.service"),
+    unit!("plainboot-dynamic.service"),
+    unit!("plainboot-talk.service"),
+    unit!("plainboot-flood.service"),
+    unit!("plainboot-after.service"),
+    unit!("plainboot-memory-hog.service"),
+    unit!("plainboot-fork-bomb.service"),
 ];
 
 /// How a container's boot ended.
@@ -68,9 +82,11 @@ impl Until {
 }
 
 /// What every probe of one image may use, also from another thread.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub struct Site<'a> {
     pub engine: &'a Engine,
+    /// How the main container is run.
+    pub row: Row,
     /// The image under test, as the engine knows it.
     pub image: &'a str,
     /// The same layers without the patches.
@@ -82,6 +98,11 @@ pub struct Site<'a> {
 }
 
 impl<'a> Site<'a> {
+    /// The image, run as the main container is.
+    pub fn start(&self) -> Start {
+        self.row.start(self.image, &self.engine.facts)
+    }
+
     /// Starts a container beside the main one; its transcript is kept when it ends.
     pub fn another(&self, name: &str, start: &Start) -> Result<Other<'a>> {
         let container = self.engine.start(&start.clone().keep(self.keep))?;
@@ -118,10 +139,7 @@ impl<'a> Bench<'a> {
         if self.fixtures.replace(true) {
             return Ok(());
         }
-        self.main.copy_in(archive()?, "/etc/systemd/system")?;
-        let answer = self.main.exec(self.until.get().left(), &["systemctl", "daemon-reload"])?;
-        anyhow::ensure!(answer.status.success(), "daemon-reload: {}", answer.error_text());
-        Ok(())
+        put_fixtures(&self.main, self.until.get())
     }
 
     /// A sibling container of the same image that runs no systemd: the outside world.
@@ -133,6 +151,14 @@ impl<'a> Bench<'a> {
         let client = self.client.get().context("no client container")?;
         Ok(&client.container)
     }
+}
+
+/// Puts the test units into a container that runs.
+pub fn put_fixtures(container: &Container<'_>, until: Until) -> Result<()> {
+    container.copy_in(archive()?, "/etc/systemd/system")?;
+    let answer = container.exec(until.left(), &["systemctl", "daemon-reload"])?;
+    anyhow::ensure!(answer.status.success(), "daemon-reload: {}", answer.error_text());
+    Ok(())
 }
 
 /// Runs scripts in a container, all by one call, and notes what each says (both outputs) under its
@@ -215,7 +241,7 @@ pub fn boot(container: &Container<'_>, deadline: Duration) -> Result<Booted> {
 
 fn archive() -> Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
-    for (name, text) in FIXTURES {
+    for &(name, text) in FIXTURES {
         let mut header = tar::Header::new_gnu();
         header.set_mode(0o644);
         header.set_size(text.len() as u64);

@@ -14,6 +14,7 @@ pub mod record;
 pub mod verdict;
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -32,6 +33,10 @@ use verdict::Outcome;
 
 /// How long a boot may take. Slow machines exist; a container that says nothing for so long is dead.
 const BOOT_DEADLINE: Duration = Duration::from_secs(60);
+
+/// How many containers are looked at beside those that several checks share. More would only wait
+/// for the engine, which starts them one by one.
+const WORKERS: usize = 2;
 
 /// What is examined, as the engine knows it (see [`Engine::load`]).
 #[derive(Debug, Clone, Copy)]
@@ -81,9 +86,15 @@ pub fn examine(
     let judge = |row| Judge { expect: Expect { row, version }, known: &known, engine, may_skip };
     let step = ui.step(format!("examine systemd {} ({})", candidate.version, candidate.flavour));
     step.detail("boot");
-    let site =
-        Site { engine, image: candidate.image, stock: candidate.stock, dir, keep: options.keep };
-    let main = engine.start(&row.start(candidate.image, &engine.facts).keep(options.keep))?;
+    let site = Site {
+        engine,
+        row,
+        image: candidate.image,
+        stock: candidate.stock,
+        dir,
+        keep: options.keep,
+    };
+    let main = engine.start(&site.start().keep(options.keep))?;
     let booted = bench::boot(&main, BOOT_DEADLINE)?;
     let bench = Bench::new(&site, main, booted);
     let boot = measure(&bench)?;
@@ -96,7 +107,7 @@ pub fn examine(
     let results = std::thread::scope(|scope| {
         let apart = scope.spawn(|| look_apart(&chosen, &site, &judge(row)));
         let writable = scope.spawn(|| look_at_writable(&chosen, &site, &judge));
-        let main = look_at(&bench, &chosen, &judge(row), "main", &|id| step.detail(id));
+        let main = look_at(&bench, &chosen, &judge(row), &|id| step.detail(id));
         let panicked = |_| anyhow::anyhow!("a check panicked");
         let apart = apart.join().map_err(panicked)?;
         let writable = writable.join().map_err(panicked)?;
@@ -130,7 +141,6 @@ fn look_at(
     bench: &Bench<'_>,
     chosen: &[&Check],
     judge: &Judge<'_>,
-    name: &str,
     tell: &dyn Fn(&str),
 ) -> Result<Vec<CheckRecord>> {
     let mut results = Vec::new();
@@ -140,7 +150,7 @@ fn look_at(
         tell(check.id);
         if check.group == Group::Exit && !ended {
             // The last moment at which the journal can be asked.
-            bench.main.keep_transcript(&bench.site.dir.join(name));
+            bench.main.keep_transcript(&bench.site.dir.join("main"));
         }
         results.push(if ended && !check.after_the_end {
             let gone = Outcome::NotTried(format!("the container is gone ({})", bench.booted.state));
@@ -178,27 +188,44 @@ fn look_at_writable<'a>(
         Ok(row) => row,
         Err(because) => return none(judge(expect::DOCKER_WRITABLE), Outcome::Skipped(because)),
     };
-    let main = site.engine.start(&row.start(site.image, facts).keep(site.keep))?;
+    let dir = site.dir.join("writable");
+    let site = Site { row, dir: &dir, ..*site };
+    let main = site.engine.start(&site.start().keep(site.keep))?;
     let booted = bench::boot(&main, BOOT_DEADLINE)?;
     if booted.state == NOT_UNLOCKED {
         let said = checks::shorten(&main.log()?);
         let because = format!("the engine gives no writable cgroup: {said}");
         return none(judge(row), Outcome::NotTried(because));
     }
-    let bench = Bench::new(site, main, booted);
-    let results = look_at(&bench, &chosen, &judge(row), "writable", &|_| {});
-    bench.main.keep_transcript(&site.dir.join("writable"));
-    results
+    let bench = Bench::new(&site, main, booted);
+    let judge = judge(row);
+    let results = look_at(&bench, &chosen, &judge, &|_| {});
+    bench.main.keep_transcript(&dir.join("main"));
+    Ok([results?, look_apart(&chosen, &site, &judge)?].concat())
 }
 
+/// Runs the checks that have containers of their own, a few at a time.
 fn look_apart(chosen: &[&Check], site: &Site<'_>, judge: &Judge<'_>) -> Result<Vec<CheckRecord>> {
-    let mut results = Vec::new();
-    for check in chosen {
-        if let Probe::Apart(probe) = check.probe {
-            results.push(judge.look(check, |until| probe(site, until))?);
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut results = Vec::new();
+        while let Some(check) = chosen.get(next.fetch_add(1, Ordering::Relaxed)) {
+            if let Probe::Apart(probe) = check.probe
+                && check.modes.contains(&site.row.mode)
+            {
+                results.push(judge.look(check, |until| probe(site, until))?);
+            }
         }
-    }
-    Ok(results)
+        anyhow::Ok(results)
+    };
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        let mut results = Vec::new();
+        for worker in workers {
+            results.extend(worker.join().map_err(|_| anyhow::anyhow!("a check panicked"))??);
+        }
+        Ok(results)
+    })
 }
 
 /// What turns a probe's notes into a record.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `cargo xtask test-image`
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
@@ -275,7 +276,8 @@ fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Re
         }
     }
     for subject in &record.subjects {
-        let failed: Vec<&str> = subject
+        // Once each, although one may have failed in several rows.
+        let failed: BTreeSet<&str> = subject
             .checks
             .iter()
             .filter(|c| matches!(c.outcome, Outcome::Fails(_) | Outcome::Broken(_)))
@@ -292,7 +294,7 @@ fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Re
 }
 
 /// The command that repeats what failed. A check of a container's end needs the one that ends it.
-fn again(args: &Args, version: SystemdVersion, failed: &[&str]) -> String {
+fn again(args: &Args, version: SystemdVersion, failed: &BTreeSet<&str>) -> String {
     let mut words = vec!["cargo xtask test-image --systemd".to_owned(), version.to_string()];
     if args.stock {
         words.push("--stock".into());
@@ -308,7 +310,7 @@ fn again(args: &Args, version: SystemdVersion, failed: &[&str]) -> String {
         }
     }
     words.push("--only".into());
-    if failed.contains(&"logs.once") && !failed.contains(&"exit.sigterm") {
+    if failed.contains("logs.once") && !failed.contains("exit.sigterm") {
         words.push("exit.sigterm".into());
     }
     words.extend(failed.iter().map(|&f| f.to_owned()));

@@ -104,15 +104,14 @@ impl FileDiff {
     pub fn to_bytes(&self) -> Vec<u8> {
         let path = &self.path;
         let mut out = format!("diff --git a/{path} b/{path}\n");
-        let index = self.index.as_ref().map(|(old, new)| format!("index {old}..{new}"));
+        let (old, new) = self.index.clone().unwrap_or_default();
         let from = match self.change {
             Change::Modify { mode } => {
-                out += &index.map(|i| format!("{i} {mode:o}\n")).unwrap_or_default();
+                out += &format!("index {old}..{new} {mode:o}\n");
                 format!("a/{path}")
             }
             Change::Create { mode } => {
-                out += &format!("new file mode {mode:o}\n");
-                out += &index.map(|i| i + "\n").unwrap_or_default();
+                out += &format!("new file mode {mode:o}\nindex {old}..{new}\n");
                 "/dev/null".to_owned()
             }
         };

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! How the container ends.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
 
 use super::{Check, Group, Outcome, Probe, all, same};
+use crate::boot::bench::{Site, Until, boot, note, put_fixtures};
 use crate::boot::evidence::Evidence;
+use crate::engine::{Container, Start};
 
 pub const SIGTERM: Check = Check {
     id: "exit.sigterm",
@@ -26,28 +30,97 @@ pub const SIGTERM: Check = Check {
                 ("start", "systemctl start plainboot-stop.service"),
             ],
         )?;
-        let sent = std::time::Instant::now();
-        bench.main.kill("SIGTERM")?;
-        match bench.main.wait(Duration::from_secs(10))? {
-            Some(code) => {
-                seen.put("code", code);
-                seen.put("ms", sent.elapsed().as_millis());
-            }
-            None => seen.put("code", "none after 10 s"),
-        }
-        let stopped = bench.main.read_file("/var/lib/plainboot-stopped")?;
-        seen.put("ExecStop", if stopped.is_some() { "ran" } else { "did not run" });
+        end(&bench.main, &mut seen, |main| main.kill("SIGTERM"))?;
         Ok(seen)
     }),
-    judge: |seen, _| {
-        all([
-            same("systemctl start", seen.get("start.status"), "0"),
-            same("its exit code", seen.get("code"), "0"),
-            same("ExecStop=", seen.get("ExecStop"), "ran"),
-            Outcome::holds_if(seen.number("ms").is_some_and(|ms| ms < 10_000), || {
-                format!("it took {} ms", seen.get("ms"))
-            }),
-        ])
-    },
+    judge: |seen, _| in_order(seen, "0"),
     ..super::BASE
 };
+
+/// Ends a container of its own.
+const APART: Check = Check {
+    group: Group::Exit,
+    timeout: Duration::from_secs(30),
+    after_the_end: true,
+    ..super::BASE
+};
+
+pub const POWEROFF_SIGNAL: Check = Check {
+    id: "exit.sigrtmin+3",
+    title: "SIGRTMIN+3 ends it in order, under 10 s, with 0",
+    probe: Probe::Apart(|site, until| {
+        ended(site, until, "exit-sigrtmin3", |other| other.kill("SIGRTMIN+3"))
+    }),
+    judge: |seen, _| in_order(seen, "0"),
+    ..APART
+};
+
+pub const SIGINT: Check = Check {
+    id: "exit.sigint",
+    title: "SIGINT (Ctrl-C at docker run) ends it in order, with 0",
+    probe: Probe::Apart(|site, until| {
+        ended(site, until, "exit-sigint", |other| other.kill("SIGINT"))
+    }),
+    judge: |seen, _| in_order(seen, "0"),
+    ..APART
+};
+
+pub const SYSTEMCTL: Check = Check {
+    id: "exit.systemctl",
+    title: "systemctl exit 7 ends it in order, with 7",
+    probe: Probe::Apart(|site, until| {
+        ended(site, until, "exit-systemctl", |other| {
+            // Its own answer may be lost with the container.
+            other.shell(until.left(), "systemctl exit 7").map(drop)
+        })
+    }),
+    judge: |seen, _| in_order(seen, "7"),
+    ..APART
+};
+
+fn ended(
+    site: &Site<'_>,
+    until: Until,
+    name: &str,
+    how: impl FnOnce(&Container<'_>) -> Result<()>,
+) -> Result<Evidence> {
+    let other = site.another(name, &Start::plain(site.image))?;
+    let mut seen = Evidence::default();
+    seen.put("state", boot(&other.container, until.left())?.state);
+    put_fixtures(&other.container, until)?;
+    let start = [("start", "systemctl start plainboot-stop.service")];
+    note(&other.container, until, &mut seen, &start)?;
+    end(&other.container, &mut seen, how)?;
+    Ok(seen)
+}
+
+/// Notes how the container ends, and whether a service was stopped as it is told to.
+fn end(
+    container: &Container<'_>,
+    seen: &mut Evidence,
+    how: impl FnOnce(&Container<'_>) -> Result<()>,
+) -> Result<()> {
+    let sent = Instant::now();
+    how(container)?;
+    match container.wait(Duration::from_secs(10))? {
+        Some(code) => {
+            seen.put("code", code);
+            seen.put("ms", sent.elapsed().as_millis());
+        }
+        None => seen.put("code", "none after 10 s"),
+    }
+    let stopped = container.read_file("/var/lib/plainboot-stopped")?;
+    seen.put("ExecStop", if stopped.is_some() { "ran" } else { "did not run" });
+    Ok(())
+}
+
+fn in_order(seen: &Evidence, code: &str) -> Outcome {
+    all([
+        same("systemctl start", seen.get("start.status"), "0"),
+        same("its exit code", seen.get("code"), code),
+        same("ExecStop=", seen.get("ExecStop"), "ran"),
+        Outcome::holds_if(seen.number("ms").is_some_and(|ms| ms < 10_000), || {
+            format!("it took {} ms", seen.get("ms"))
+        }),
+    ])
+}

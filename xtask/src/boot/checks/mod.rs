@@ -7,11 +7,18 @@
 
 mod control;
 mod exit;
+mod journal;
+mod limits;
 mod logs;
 mod preconditions;
 mod reexec;
+mod restart;
+mod rows;
 mod services;
 mod start;
+mod terminal;
+mod tracking;
+mod users;
 
 use std::time::Duration;
 
@@ -65,7 +72,7 @@ const BASE: Check = Check {
 pub enum Probe {
     /// At the container of each mode; these run one after the other, in the order of [`CHECKS`].
     Main(fn(&Bench<'_>) -> Result<Evidence>),
-    /// At containers of its own; these run beside the others.
+    /// At containers of its own, in each mode; these run beside the others.
     Apart(fn(&Site<'_>, Until) -> Result<Evidence>),
 }
 
@@ -81,6 +88,8 @@ pub enum Group {
     Services,
     Logs,
     Exit,
+    /// Other ways to run the container, each with what is expected of it.
+    Rows,
 }
 
 impl Group {
@@ -111,13 +120,44 @@ pub const CHECKS: &[&Check] = &[
     &services::ACCEPT,
     &services::ACCEPT_FAILURE,
     &services::FOLDERS,
+    &users::CREDENTIALS,
+    &users::DYNAMIC_USER,
+    &tracking::CGROUPS,
+    &tracking::PID_FILE,
+    &tracking::PID_FILE_OF_A_USER,
+    &tracking::FORKING,
+    &tracking::NOTIFY_FROM_A_CHILD,
+    &tracking::STOP_ALL,
+    &tracking::DELEGATE,
+    &tracking::SCOPE,
+    &limits::MEMORY,
+    &limits::TASKS,
+    &journal::UNIT,
+    &journal::CHILD,
     &exit::SIGTERM,
     &logs::MARKERS,
     &start::TTY,
     &start::THREE_TMPFS,
     &start::HOST_CGROUP,
-    &start::NOT_PID1,
+    &terminal::RESIZE,
     &reexec::REEXEC,
+    &reexec::DAEMON_REEXEC,
+    &restart::RESTART,
+    &restart::KILLED,
+    &journal::STALLED,
+    &exit::POWEROFF_SIGNAL,
+    &exit::SIGINT,
+    &exit::SYSTEMCTL,
+    &rows::HOST_CGROUP_NAMESPACE,
+    &rows::NO_NEW_PRIVILEGES,
+    &rows::READ_ONLY,
+    &rows::READ_ONLY_TMPFS,
+    &rows::NO_CAPABILITIES,
+    &rows::FOUR_CAPABILITIES,
+    &rows::INIT,
+    &rows::SHARED_PID,
+    &rows::USER_NAMESPACE,
+    &rows::ROOTLESS,
     &control::WRITABLE,
     &control::REFUSED,
     &control::SAME_LAYERS,
@@ -150,6 +190,13 @@ pub fn shorten(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    pub(super) fn expect() -> Expect {
+        Expect {
+            row: super::super::expect::DOCKER_PLAIN,
+            version: crate::version::SystemdVersion::new(262, 0),
+        }
+    }
 
     #[test]
     fn ids_are_unique_and_titles_fit_a_terminal() {
@@ -186,12 +233,8 @@ mod tests {
     /// A check that holds without having seen anything would prove nothing.
     #[test]
     fn no_check_holds_on_nothing() {
-        let facts = Expect {
-            row: super::super::expect::DOCKER_PLAIN,
-            version: crate::version::SystemdVersion::new(262, 0),
-        };
         for check in CHECKS {
-            let outcome = (check.judge)(&Evidence::default(), &facts);
+            let outcome = (check.judge)(&Evidence::default(), &expect());
             assert_ne!(outcome, Outcome::Holds, "{}", check.id);
         }
     }

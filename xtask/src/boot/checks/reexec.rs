@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! SIGTERM from inside of the container means what it always did: reexecute, and lose nothing.
+//! Reexecution, asked for by SIGTERM from inside of the container as ever or by systemctl, loses
+//! nothing.
 
 use std::time::Duration;
 
-use super::{Check, Group, Outcome, Probe, all, same};
-use crate::boot::bench::{boot, note};
+use super::services::started;
+use super::{Check, Group, Mode, Outcome, Probe, all, same, shorten};
+use crate::boot::bench::{boot, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::engine::Start;
 
@@ -52,6 +54,74 @@ pub const REEXEC: Check = Check {
             same("the state after", seen.get("state"), "running"),
             same("the main process after", seen.get("after"), pid),
             same("the file in /run", seen.get("kept"), "/run/plainboot-reexec"),
+        ])
+    },
+    ..super::BASE
+};
+
+/// Every service that runs, with its main process.
+const MAIN_PIDS: &str = "systemctl list-units --type=service --state=running --plain --no-legend \
+    | while read unit rest; do echo $unit $(systemctl show -P MainPID $unit); done | sort";
+
+pub const DAEMON_REEXEC: Check = Check {
+    id: "boot.daemon-reexec",
+    group: Group::Boot,
+    title: "systemctl daemon-reexec keeps every service's main process",
+    timeout: Duration::from_secs(30),
+    after_the_end: true,
+    modes: &[Mode::Plain, Mode::Writable],
+    probe: Probe::Apart(|site, until| {
+        let other = site.another("daemon-reexec", &site.start())?;
+        let mut seen = Evidence::default();
+        seen.put("booted", boot(&other.container, until.left())?.state);
+        put_fixtures(&other.container, until)?;
+        let units = "plainboot-simple.service plainboot-forking-pidfile.service \
+                     plainboot-delegate.service";
+        let scripts = [
+            ("start", format!("systemctl start {units}")),
+            ("before", MAIN_PIDS.to_owned()),
+            ("reexec", "systemctl daemon-reexec".to_owned()),
+            ("after", MAIN_PIDS.to_owned()),
+            ("state", "systemctl is-system-running".to_owned()),
+            // PID 1 and journald still know where the engine's log is.
+            ("said", "echo plainboot-reexecuted | systemd-cat".to_owned()),
+            ("stop", format!("systemctl stop {units}")),
+            ("left", format!("systemctl is-active {units}")),
+            ("flushed", "journalctl --sync".to_owned()),
+        ];
+        let scripts: Vec<(&str, &str)> = scripts.iter().map(|(n, s)| (*n, s.as_str())).collect();
+        note(&other.container, until, &mut seen, &scripts)?;
+        let log = other.container.log()?;
+        let about = |l: &&str| l.contains("plainboot-reexecuted") || l.contains(": Reexecuting.");
+        seen.put("log", log.lines().filter(about).collect::<Vec<_>>().join("\n"));
+        Ok(seen)
+    }),
+    judge: |seen, _| {
+        let before = seen.get("before");
+        let ours = ["dbus", "plainboot-simple", "plainboot-forking-pidfile", "systemd-journald"];
+        let has_process = |name: &&str| {
+            let line = before.lines().find(|l| l.starts_with(&format!("{name}.service ")));
+            let pid = line.and_then(|l| l.split(' ').nth(1)).and_then(|p| p.parse::<u32>().ok());
+            pid.is_some_and(|p| p > 1)
+        };
+        let without: Vec<&str> = ours.into_iter().filter(|name| !has_process(name)).collect();
+        let count = |what: &str| seen.get("log").lines().filter(|l| l.contains(what)).count();
+        all([
+            same("the state before", seen.get("booted"), "running"),
+            started(seen),
+            Outcome::holds_if(without.is_empty(), || {
+                format!("without a main process: {}", without.join(", "))
+            }),
+            same("systemctl daemon-reexec", seen.get("reexec.status"), "0"),
+            Outcome::holds_if(seen.get("after") == before, || {
+                let after = shorten(seen.get("after"));
+                format!("main processes: {after}, before: {}", shorten(before))
+            }),
+            same("the state after", seen.get("state"), "running"),
+            same("the stop", seen.get("stop.status"), "0"),
+            same("then they", seen.get("left"), "inactive\ninactive\ninactive"),
+            same("its own line in the engine's log", &count(": Reexecuting.").to_string(), "1"),
+            same("a later line there", &count("plainboot-reexecuted").to_string(), "1"),
         ])
     },
     ..super::BASE

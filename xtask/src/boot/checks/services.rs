@@ -188,14 +188,16 @@ pub const FOLDERS: Check = Check {
     ..BASE
 };
 
-fn with_units(bench: &Bench<'_>, scripts: &[(&str, &str)]) -> Result<Evidence> {
+/// Runs scripts where the test units are in place.
+pub(super) fn with_units(bench: &Bench<'_>, scripts: &[(&str, &str)]) -> Result<Evidence> {
     let mut seen = Evidence::default();
     bench.put_fixtures()?;
     bench.note(&mut seen, scripts)?;
     Ok(seen)
 }
 
-fn started(seen: &Evidence) -> Outcome {
+/// `systemctl start` said yes.
+pub(super) fn started(seen: &Evidence) -> Outcome {
     let status = seen.get("start.status");
     Outcome::holds_if(status == "0", || {
         format!("systemctl start ends with `{status}`: {}", shorten(seen.get("start")))

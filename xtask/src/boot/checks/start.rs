@@ -189,34 +189,13 @@ pub const HOST_CGROUP: Check = Check {
     ..BASE
 };
 
-pub const NOT_PID1: Check = Check {
-    id: "boot.not-pid1",
-    title: "beside an init of the engine it ends, and says why",
-    after_the_end: true,
-    proves: &["0007-main-not-pid1"],
-    timeout: Duration::from_secs(10),
-    probe: Probe::Apart(|site, until| {
-        let mut seen = Evidence::default();
-        let start = Start::plain(site.image).options(&["--init"]);
-        let other = site.another("not-pid1", &start)?;
-        let code = other.container.wait(until.left())?;
-        seen.put("code", code.map_or("none".into(), |c| c.to_string()));
-        seen.put("log", other.container.log()?);
-        Ok(seen)
-    }),
-    judge: |seen, _| {
-        let log = seen.get("log");
-        let lines: Vec<&str> = log.lines().collect();
-        let said = matches!(lines.as_slice(), [one] if one.contains("Not PID 1 of this container"));
-        all([
-            same("the exit code", seen.get("code"), "1"),
-            Outcome::holds_if(said, || format!("it says `{}`", shorten(log))),
-        ])
-    },
-    ..BASE
-};
-
-fn with_options(site: &Site<'_>, until: Until, name: &str, options: &[&str]) -> Result<Evidence> {
+/// A container with options of `docker run`, to be judged by [`judge_boot`].
+pub(super) fn with_options(
+    site: &Site<'_>,
+    until: Until,
+    name: &str,
+    options: &[&str],
+) -> Result<Evidence> {
     let mut seen = Evidence::default();
     let other = site.another(name, &Start::plain(site.image).options(options))?;
     let booted = boot(&other.container, until.left())?;
@@ -263,7 +242,7 @@ fn judge_units(seen: &Evidence, _: &super::Expect) -> Outcome {
     all([none("failed units", "failed"), none("waiting jobs", "jobs")])
 }
 
-fn judge_boot(seen: &Evidence, expect: &super::Expect) -> Outcome {
+pub(super) fn judge_boot(seen: &Evidence, expect: &super::Expect) -> Outcome {
     all([judge_state(seen, expect), judge_units(seen, expect)])
 }
 

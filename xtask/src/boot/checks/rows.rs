@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: MIT
+//! Other ways to run the container, each with the verdict that is expected of it.
+
+use anyhow::Result;
+
+use super::start::{judge_boot, with_options};
+use super::{Check, Group, Outcome, Probe, all, same, shorten};
+use crate::boot::bench::{Site, Until, boot, note, put_fixtures};
+use crate::boot::evidence::Evidence;
+use crate::boot::plain_text;
+use crate::engine::Start;
+
+const BASE: Check = Check { group: Group::Rows, after_the_end: true, ..super::BASE };
+
+pub const HOST_CGROUP_NAMESPACE: Check = Check {
+    id: "row.host-cgroupns",
+    title: "--cgroupns=host: runs, and takes no process for its own",
+    probe: Probe::Apart(|site, until| {
+        let mut seen = Evidence::default();
+        let other = site.another(
+            "row-host-cgroupns",
+            &Start::plain(site.image).options(&["--cgroupns=host"]),
+        )?;
+        seen.put("state", boot(&other.container, until.left())?.state);
+        let scripts = [
+            ("failed", "systemctl --failed --no-legend --plain"),
+            ("jobs", "systemctl list-jobs --no-legend --plain"),
+            ("mkdir", "LC_ALL=C mkdir /sys/fs/cgroup/plainboot"),
+            // The root of the tree is there, with all of the host's processes in it.
+            ("groups", "systemctl show -P ControlGroup -- -.slice init.scope dbus.service"),
+            ("processes", "systemctl show -P TasksCurrent -- -.slice"),
+        ];
+        note(&other.container, until, &mut seen, &scripts)?;
+        Ok(seen)
+    }),
+    judge: |seen, expect| {
+        let number = seen.get("processes");
+        all([
+            judge_boot(seen, expect),
+            Outcome::holds_if(seen.get("mkdir").contains("Read-only file system"), || {
+                format!("the host's tree can be written: `{}`", shorten(seen.get("mkdir")))
+            }),
+            same("control groups", seen.get("groups").trim(), ""),
+            same("systemctl show", seen.get("groups.status"), "0"),
+            same("the processes of the root slice", number, "[not set]"),
+        ])
+    },
+    ..BASE
+};
+
+pub const NO_NEW_PRIVILEGES: Check = Check {
+    id: "row.no-new-privileges",
+    title: "--security-opt no-new-privileges: runs",
+    probe: Probe::Apart(|site, until| {
+        let options = ["--security-opt", "no-new-privileges"];
+        with_options(site, until, "row-no-new-privileges", &options)
+    }),
+    judge: judge_boot,
+    ..BASE
+};
+
+pub const READ_ONLY: Check = Check {
+    id: "row.read-only",
+    title: "--read-only alone: ends at once, and says that it is /run",
+    probe: Probe::Apart(|site, until| refused(site, until, "row-read-only", &["--read-only"])),
+    judge: |seen, _| ends_with(seen, &["/run", "Read-only file system"]),
+    ..BASE
+};
+
+pub const READ_ONLY_TMPFS: Check = Check {
+    id: "row.read-only-tmpfs",
+    title: "--read-only with tmpfs on /run, /tmp and /var: runs",
+    probe: Probe::Apart(|site, until| {
+        let options = ["--read-only", "--tmpfs", "/run", "--tmpfs", "/tmp", "--tmpfs", "/var"];
+        with_options(site, until, "row-read-only-tmpfs", &options)
+    }),
+    judge: judge_boot,
+    ..BASE
+};
+
+pub const NO_CAPABILITIES: Check = Check {
+    id: "row.no-capabilities",
+    title: "--cap-drop=ALL: PID 1 runs; what changes its user fails",
+    // dbus, first of all. systemd itself gets on, and says what failed and why.
+    probe: Probe::Apart(|site, until| {
+        let mut seen = Evidence::default();
+        let start = Start::plain(site.image).options(&["--cap-drop=ALL"]);
+        let other = site.another("row-no-capabilities", &start)?;
+        seen.put("state", boot(&other.container, until.left())?.state);
+        let scripts = [
+            ("capabilities", "sed -n 's/^CapBnd:\t//p' /proc/1/status"),
+            ("dbus", "systemctl is-failed dbus.service"),
+            (
+                "why",
+                "for i in $(seq 20); do \
+                 journalctl --no-pager -o cat \
+                 | grep -m1 'Failed to drop capabilities: Operation not permitted' && exit; \
+                 sleep 0.1; done; exit 1",
+            ),
+            ("run", "systemctl start plainboot-oneshot.service && echo works"),
+        ];
+        put_fixtures(&other.container, until)?;
+        note(&other.container, until, &mut seen, &scripts)?;
+        other.container.kill("SIGTERM")?;
+        if let Some(code) = other.container.wait(until.left())? {
+            seen.put("code", code);
+        }
+        Ok(seen)
+    }),
+    judge: |seen, _| {
+        all([
+            same("its capabilities", seen.get("capabilities"), "0000000000000000"),
+            same("the state", seen.get("state"), "degraded"),
+            same("dbus", seen.get("dbus"), "failed"),
+            same("the search for its reason", seen.get("why.status"), "0"),
+            same("a service of root", seen.get("run"), "works"),
+            same("its exit code", seen.get("code"), "0"),
+        ])
+    },
+    ..BASE
+};
+
+pub const FOUR_CAPABILITIES: Check = Check {
+    id: "row.four-capabilities",
+    title: "CHOWN, SETGID, SETPCAP and SETUID are all it needs to run",
+    probe: Probe::Apart(|site, until| {
+        let options = [
+            "--cap-drop=ALL",
+            "--cap-add=CHOWN",
+            "--cap-add=SETGID",
+            "--cap-add=SETPCAP",
+            "--cap-add=SETUID",
+        ];
+        with_options(site, until, "row-four-capabilities", &options)
+    }),
+    judge: judge_boot,
+    ..BASE
+};
+
+pub const INIT: Check = Check {
+    id: "row.init",
+    title: "--init: ends at once, and says that it must be PID 1",
+    proves: &["0007-main-not-pid1"],
+    probe: Probe::Apart(|site, until| refused(site, until, "row-init", &["--init"])),
+    judge: not_pid1,
+    ..BASE
+};
+
+pub const SHARED_PID: Check = Check {
+    id: "row.shared-pid",
+    title: "--pid=container:X: ends at once, says that it must be PID 1",
+    proves: &["0007-main-not-pid1"],
+    probe: Probe::Apart(|site, until| {
+        let first = Start::plain(site.image).command(&["sleep", "infinity"]);
+        let first = site.another("row-shared-pid-first", &first)?;
+        let option = format!("--pid=container:{}", first.container.id);
+        refused(site, until, "row-shared-pid", &[&option])
+    }),
+    judge: not_pid1,
+    ..BASE
+};
+
+pub const USER_NAMESPACE: Check = Check {
+    id: "row.userns-remap",
+    title: "userns-remap: root is another user on the host, and it runs",
+    cannot: |facts| {
+        (!facts.userns_remap)
+            .then(|| "this engine maps no users (dockerd --userns-remap does)".to_owned())
+    },
+    probe: Probe::Apart(|site, until| shifted(site, until, "row-userns-remap")),
+    judge: judge_shifted,
+    ..BASE
+};
+
+pub const ROOTLESS: Check = Check {
+    id: "row.rootless",
+    title: "rootless engine: it runs",
+    cannot: |facts| (!facts.rootless).then(|| "this engine runs as root".to_owned()),
+    probe: Probe::Apart(|site, until| shifted(site, until, "row-rootless")),
+    judge: judge_shifted,
+    ..BASE
+};
+
+/// A container that is expected to end by itself.
+fn refused(site: &Site<'_>, until: Until, name: &str, options: &[&str]) -> Result<Evidence> {
+    let other = site.another(name, &Start::plain(site.image).options(options))?;
+    let mut seen = Evidence::default();
+    let ended = other.container.wait(until.left())?;
+    seen.put("state", ended.map_or("it runs on".to_owned(), |code| format!("exited {code}")));
+    seen.put("log", other.container.log()?);
+    Ok(seen)
+}
+
+/// It has ended with an error, and one line has all the words of the reason.
+fn ends_with(seen: &Evidence, words: &[&str]) -> Outcome {
+    let code = seen.get("state").strip_prefix("exited ").and_then(|c| c.parse::<i64>().ok());
+    let log = seen.get("log");
+    let says = log.lines().map(plain_text).any(|l| words.iter().all(|w| l.contains(w)));
+    all([
+        Outcome::holds_if(code.is_some_and(|c| c != 0), || {
+            format!("its end: `{}`", seen.get("state"))
+        }),
+        Outcome::holds_if(says, || {
+            let last = log.lines().rev().map(plain_text).find(|l| !l.is_empty());
+            format!("no line says why; the last is `{}`", shorten(&last.unwrap_or_default()))
+        }),
+    ])
+}
+
+/// One clear sentence, and nothing else.
+fn not_pid1(seen: &Evidence, _: &super::Expect) -> Outcome {
+    all([
+        ends_with(seen, &["Not PID 1 of this container"]),
+        Outcome::holds_if(seen.get("log").lines().count() == 1, || {
+            format!("it says more: `{}`", shorten(seen.get("log")))
+        }),
+    ])
+}
+
+fn shifted(site: &Site<'_>, until: Until, name: &str) -> Result<Evidence> {
+    let other = site.another(name, &Start::plain(site.image))?;
+    let mut seen = Evidence::default();
+    seen.put("state", boot(&other.container, until.left())?.state);
+    note(&other.container, until, &mut seen, &[("map", "cat /proc/1/uid_map")])?;
+    Ok(seen)
+}
+
+fn judge_shifted(seen: &Evidence, _: &super::Expect) -> Outcome {
+    // Inside, outside, how many.
+    let first = seen.get("map").lines().next().unwrap_or_default();
+    let outside = first.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
+    all([
+        same("the state", seen.get("state"), "running"),
+        Outcome::holds_if(outside.is_some_and(|uid| uid > 0), || {
+            format!("root is not mapped: `{first}`")
+        }),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sentence_must_name_the_reason_in_one_line() {
+        let judge = |state, log| ends_with(&[("state", state), ("log", log)].into(), &["PID 1"]);
+        let clear = "systemd must be PID 1 of the container\n";
+        assert_eq!(judge("exited 1", clear), Outcome::Holds);
+        assert_ne!(judge("exited 0", clear), Outcome::Holds);
+        assert_ne!(judge("it runs on", clear), Outcome::Holds);
+        let unclear = "Explicit --user argument required to run as user manager.\n";
+        assert!(
+            matches!(judge("exited 1", unclear), Outcome::Fails(b) if b.contains("the last is `Expl"))
+        );
+    }
+
+    #[test]
+    fn a_user_that_is_mapped_to_itself_is_not_mapped() {
+        let judge = |map| {
+            let expect = super::super::tests::expect();
+            judge_shifted(&[("state", "running"), ("map", map)].into(), &expect)
+        };
+        assert_eq!(judge("         0     100000      65536"), Outcome::Holds);
+        assert_ne!(judge("         0          0 4294967295"), Outcome::Holds);
+        assert_ne!(judge(""), Outcome::Holds);
+    }
+}
