@@ -54,5 +54,7 @@ pub enum Command {
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
+    TestSystemd(cmd::test_systemd::Args),
     RebasePatches(cmd::rebase_patches::Args),
+    RebaseSeries(cmd::rebase_series::Args),
 }

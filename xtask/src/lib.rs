@@ -10,7 +10,7 @@
 //! | stage | modules |
 //! |---|---|
 //! | sources | [`sources`]: providers, the cache repository, the lock |
-//! | series | [`patch`]: git-format patches; [`series`]: `patches/series.toml` |
+//! | series | [`patch`]: git-format patches; [`series`]: `patches/series.toml`; [`foreign`]: series of others |
 //! | rebase | [`rebase`]: two methods, landing sites, the fewest variants; [`sites`]: what a refusal reaches |
 //! | render | [`render`]: the Nix overlay |
 //! | build | [`build`]: meson, ninja, installed trees |
@@ -37,6 +37,7 @@ pub mod engine;
 pub mod exec;
 pub mod fault;
 pub mod flags;
+pub mod foreign;
 pub mod host;
 pub mod image;
 pub mod patch;

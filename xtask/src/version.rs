@@ -23,12 +23,26 @@ enum Stage {
     Candidate(u32),
     /// The point release on the stable branch; 0 is the release itself.
     Point(u32),
+    /// Any revision of any repository, by its place among those of a run.
+    Named(u32, &'static str),
 }
 
 impl SystemdVersion {
     /// The version `major.point`; a `point` of 0 is the release itself.
     pub fn new(major: u32, point: u32) -> Self {
         SystemdVersion { major, stage: Stage::Point(point) }
+    }
+
+    /// A revision of any repository that stands where a version would: carrying patches needs an
+    /// order and a name, and no more. `place` is its place in the order. The name lives as long
+    /// as the program, so that versions stay small values.
+    pub fn named(place: u32, name: &str) -> Self {
+        SystemdVersion { major: 0, stage: Stage::Named(place, name.to_owned().leak()) }
+    }
+
+    /// True for a revision that is no release of systemd.
+    pub fn is_named(self) -> bool {
+        matches!(self.stage, Stage::Named(..))
     }
 
     /// Upstream's tag name, such as `v257.13` or `v261-rc2`.
@@ -41,10 +55,11 @@ impl SystemdVersion {
         tag.strip_prefix('v')?.parse().ok()
     }
 
-    /// The number on the stable branch: 13 in 257.13, 0 for a release and its candidates.
+    /// The number on the stable branch: 13 in 257.13, 0 for a release and its candidates. For a
+    /// revision that is no release, its place.
     pub fn point(self) -> u32 {
         match self.stage {
-            Stage::Point(n) => n,
+            Stage::Point(n) | Stage::Named(n, _) => n,
             Stage::Candidate(_) => 0,
         }
     }
@@ -61,6 +76,7 @@ impl fmt::Display for SystemdVersion {
             Stage::Candidate(n) => write!(f, "{}-rc{n}", self.major),
             Stage::Point(0) => write!(f, "{}", self.major),
             Stage::Point(n) => write!(f, "{}.{n}", self.major),
+            Stage::Named(_, name) => f.write_str(name),
         }
     }
 }
@@ -129,6 +145,13 @@ mod tests {
             assert_eq!(SystemdVersion::from_tag(&v(s).tag()), Some(v(s)));
         }
         assert_eq!(SystemdVersion::from_tag("systemd-257"), None);
+    }
+
+    #[test]
+    fn named_revisions_keep_their_order_and_name() {
+        let (a, b) = (SystemdVersion::named(0, "main"), SystemdVersion::named(1, "abc"));
+        assert!(a < b && a.is_named() && b < v("254"));
+        assert_eq!(b.to_string(), "abc");
     }
 
     #[test]

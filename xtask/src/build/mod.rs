@@ -7,6 +7,9 @@
 //! its own, named by what went into it; asking for it again costs nothing.
 
 mod options;
+mod unit_tests;
+
+pub use unit_tests::{Ending, Endings, summary, unit_tests};
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,29 +61,20 @@ pub fn build(
     request: &Request<'_>,
     materialise: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<Built> {
-    let home = cache.build().join(request.version.to_string());
-    let toolchain = toolchain()?;
     let _lock = cache.lock(&format!("build-{}", request.version))?;
+    let work = Workplace::open(cache, request.version)?;
 
     // The options follow from the tree and this program, so both are in the name.
     let version = request.version.to_string();
-    let fingerprint = digest(&[request.tree, &version, &toolchain, include_str!("options.rs")]);
-    let install = home.join("install").join(&fingerprint);
+    let fingerprint =
+        digest(&[request.tree, &version, &work.toolchain, include_str!("options.rs")]);
+    let install = work.home.join("install").join(&fingerprint);
     if install.is_dir() {
         touch(&install);
         return Ok(Built { install, fingerprint, fresh: false });
     }
 
-    let work = Workplace {
-        version: request.version,
-        sources: home.join("src"),
-        objects: home.join("obj"),
-        logs: home.join("log"),
-        ccache: cache.root().join("ccache"),
-        toolchain,
-    };
-    std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
-    require_space(&home, BUILD_MB)?;
+    require_space(&work.home, BUILD_MB)?;
     let step = ui.step(format!("build systemd {} ({})", request.version, request.flavour));
     step.detail("writing the sources");
     materialise(&work.sources)?;
@@ -88,7 +82,7 @@ pub fn build(
     work.compile(&step)?;
     step.detail("installing");
     work.install_into(&install)?;
-    prune(&home.join("install"));
+    prune(&work.home.join("install"));
     step.done("");
     Ok(Built { install, fingerprint, fresh: true })
 }
@@ -96,6 +90,7 @@ pub fn build(
 /// The folders of one version, and what works on them.
 struct Workplace {
     version: SystemdVersion,
+    home: PathBuf,
     sources: PathBuf,
     objects: PathBuf,
     logs: PathBuf,
@@ -104,6 +99,21 @@ struct Workplace {
 }
 
 impl Workplace {
+    /// The caller holds the lock of the version.
+    fn open(cache: &Cache, version: SystemdVersion) -> Result<Workplace> {
+        let home = cache.build().join(version.to_string());
+        fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+        Ok(Workplace {
+            version,
+            sources: home.join("src"),
+            objects: home.join("obj"),
+            logs: home.join("log"),
+            ccache: cache.root().join("ccache"),
+            toolchain: toolchain()?,
+            home,
+        })
+    }
+
     /// Configures the build folder, or leaves it alone if it was configured the same way.
     fn setup(&self, step: &Step<'_>) -> Result<()> {
         let declared = self.sources.join("meson_options.txt");
@@ -139,10 +149,14 @@ impl Workplace {
 
     /// Builds what will be installed, and none of the several hundred tests.
     fn compile(&self, step: &Step<'_>) -> Result<()> {
+        self.ninja(step, &installed_targets(&self.objects)?)
+    }
+
+    fn ninja(&self, step: &Step<'_>, targets: &[String]) -> Result<()> {
         self.job("ninja", "ninja.log")
             .arg("-C")
             .arg(&self.objects)
-            .args(installed_targets(&self.objects)?)
+            .args(targets)
             .deadline(BUILD_DEADLINE)
             // Ninja's own count, `[12/746] Compiling …`, is what the reader wants to see.
             .run(|line| {
@@ -183,12 +197,7 @@ fn installed_targets(objects: &Path) -> Result<Vec<String>> {
         installed: bool,
         filename: Vec<PathBuf>,
     }
-    // Meson leaves what `meson introspect --targets` prints in the build folder.
-    let file = objects.join("meson-info/intro-targets.json");
-    let text =
-        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let targets: Vec<Target> = serde_json::from_str(&text)
-        .with_context(|| format!("cannot understand {}", file.display()))?;
+    let targets: Vec<Target> = introspect(objects, "targets")?;
     let names: Vec<String> = targets
         .iter()
         .filter(|t| t.installed)
@@ -197,11 +206,19 @@ fn installed_targets(objects: &Path) -> Result<Vec<String>> {
         .map(|f| f.to_string_lossy().into_owned())
         .collect();
     if names.is_empty() {
-        return Err(Fault::new(format!("{} names nothing to install", file.display()))
+        return Err(Fault::new(format!("{} has nothing to install", objects.display()))
             .hint(format!("remove {} and try again", objects.display()))
             .into());
     }
     Ok(names)
+}
+
+/// What `meson introspect --WHAT` prints; meson leaves it in the build folder.
+fn introspect<T: serde::de::DeserializeOwned>(objects: &Path, what: &str) -> Result<T> {
+    let file = objects.join(format!("meson-info/intro-{what}.json"));
+    let text =
+        fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_str(&text).with_context(|| format!("cannot understand {}", file.display()))
 }
 
 /// Removes the trees that were used longest ago.

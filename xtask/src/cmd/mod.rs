@@ -4,11 +4,13 @@
 pub mod doctor;
 mod prepare;
 pub mod rebase_patches;
+pub mod rebase_series;
 mod rebase_sites;
 mod rebase_text;
 pub mod sources;
 pub mod test;
 pub mod test_image;
+pub mod test_systemd;
 
 use anyhow::Result;
 
@@ -38,7 +40,9 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),
+        Command::RebaseSeries(args) => rebase_series::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
+        Command::TestSystemd(args) => test_systemd::run(&context, args),
     }
 }

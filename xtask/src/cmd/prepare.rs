@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What commands that boot something share: from the names of versions to installed systemds.
 
+use std::path::Path;
+
 use anyhow::Result;
 
 use super::{Context, rebase_text};
@@ -17,6 +19,13 @@ use crate::version::SystemdVersion;
 pub struct Recipe {
     pub identity: Identity,
     tree: TreeId,
+}
+
+impl Recipe {
+    fn request(&self) -> Request<'_> {
+        let Identity { version, flavour, .. } = &self.identity;
+        Request { version: *version, tree: &self.tree.0, flavour }
+    }
 }
 
 /// An installed systemd, ready to become a layer of an image.
@@ -147,19 +156,32 @@ pub fn without(
 
 /// Builds and installs a systemd, or finds it built.
 pub fn install(context: &Context<'_>, sources: &Sources<'_>, recipe: &Recipe) -> Result<Installed> {
-    let request = Request {
-        version: recipe.identity.version,
-        tree: &recipe.tree.0,
-        flavour: &recipe.identity.flavour,
-    };
-    let built = build::build(&context.cache, context.ui, &request, |dir| {
-        let report = sources::write_tree(sources.git(), &recipe.tree, dir)?;
-        if let Some(first) = report.missing.first() {
-            let more = report.missing.len();
-            let text = "files that the build does not read are empty, since the clone lacks them";
-            context.ui.note(&format!("{more} {text}: {}, …", first.path));
-        }
-        Ok(())
-    })?;
+    let write = |dir: &Path| write_sources(context, sources, recipe, dir);
+    let built = build::build(&context.cache, context.ui, &recipe.request(), write)?;
     Ok(Installed { identity: recipe.identity.clone(), tree: built.install })
+}
+
+/// Builds and runs systemd's own unit tests.
+pub fn unit_tests(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    recipe: &Recipe,
+) -> Result<build::Endings> {
+    let write = |dir: &Path| write_sources(context, sources, recipe, dir);
+    build::unit_tests(&context.cache, context.ui, &recipe.request(), write)
+}
+
+fn write_sources(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    recipe: &Recipe,
+    dir: &Path,
+) -> Result<()> {
+    let report = sources::write_tree(sources.git(), &recipe.tree, dir)?;
+    if let Some(first) = report.missing.first() {
+        let more = report.missing.len();
+        let text = "files that the build does not read are empty, since the clone lacks them";
+        context.ui.note(&format!("{more} {text}: {}, …", first.path));
+    }
+    Ok(())
 }

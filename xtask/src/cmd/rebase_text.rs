@@ -49,7 +49,7 @@ pub fn table(series: &Series, runs: &[VersionRun], ui: &Ui) -> String {
     text
 }
 
-fn tone(outcome: Outcome) -> Tone {
+pub(super) fn tone(outcome: Outcome) -> Tone {
     match outcome {
         Outcome::Clean | Outcome::Moved | Outcome::Merged => Tone::Good,
         Outcome::AlreadyUpstream | Outcome::Empty => Tone::Warn,
@@ -110,7 +110,7 @@ pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
     texts
 }
 
-fn problem(cell: &Cell, lines: bool) -> String {
+pub(super) fn problem(cell: &Cell, lines: bool) -> String {
     let from = cell.from.map(|v| format!(", carried from {v}")).unwrap_or_default();
     let mut text = format!("  {}{from}\n", cell.outcome.word());
     let unsettled: Vec<&FileReport> =

@@ -7,12 +7,14 @@
 
 mod make;
 mod parse;
+mod plain;
 #[cfg(test)]
 mod tests;
 mod write;
 
 pub use make::{blob_id, diff, hunks, section};
 pub use parse::parse;
+pub use plain::parse_plain;
 
 /// One patch file: what its author says, and what it changes.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,9 +6,10 @@ use std::path::Path;
 use super::{Change, FileDiff, Hunk, Kind, Line, PatchText, split_lines};
 use crate::fault::Fault;
 
-const REGULAR: i32 = 0o100_644;
+pub(super) const REGULAR: i32 = 0o100_644;
 const EXECUTABLE: i32 = 0o100_755;
-const MAKE: &str = "make it with `git format-patch --zero-commit --full-index --no-signature -1`";
+pub(super) const MAKE: &str =
+    "make it with `git format-patch --zero-commit --full-index --no-signature -1`";
 
 /// Reads a patch file; `path` is named in errors.
 ///
@@ -19,10 +20,11 @@ pub fn parse(bytes: &[u8], path: &Path) -> Result<PatchText, Fault> {
     Reader { lines: split_lines(bytes).collect(), at: 0, path }.patch()
 }
 
-struct Reader<'a> {
-    lines: Vec<&'a [u8]>,
-    at: usize,
-    path: &'a Path,
+pub(super) struct Reader<'a> {
+    pub(super) lines: Vec<&'a [u8]>,
+    /// Index of the next line.
+    pub(super) at: usize,
+    pub(super) path: &'a Path,
 }
 
 impl<'a> Reader<'a> {
@@ -68,7 +70,7 @@ impl<'a> Reader<'a> {
         Ok(PatchText { message, files })
     }
 
-    fn file(&mut self) -> Result<FileDiff, Fault> {
+    pub(super) fn file(&mut self) -> Result<FileDiff, Fault> {
         let path = self.paths()?;
         let mut file = FileDiff {
             path,
@@ -89,15 +91,9 @@ impl<'a> Reader<'a> {
                     file.change = Change::Modify { mode: EXECUTABLE };
                 }
             } else if let Some(mode) = line.strip_prefix(b"new file mode ") {
-                let mode = match mode {
-                    b"100644" => REGULAR,
-                    b"100755" => EXECUTABLE,
-                    _ => {
-                        return Err(
-                            self.bad("a link or submodule is added", "add a regular file instead")
-                        );
-                    }
-                };
+                let mode = file_mode(mode).ok_or_else(|| {
+                    self.bad("a link or submodule is added", "add a regular file instead")
+                })?;
                 file.change = Change::Create { mode };
             } else if let Some(name) = line.strip_prefix(b"--- ") {
                 let new = matches!(file.change, Change::Create { .. });
@@ -116,6 +112,19 @@ impl<'a> Reader<'a> {
             }
             self.at += 1;
         }
+        self.hunks(&mut file)?;
+        let new = matches!(file.change, Change::Create { .. });
+        if file.hunks.is_empty() && !new {
+            return Err(self.bad(&format!("{} has no hunk: cut off", file.path), MAKE));
+        }
+        if new && file.hunks.iter().any(|h| h.lines.iter().any(|l| l.kind != Kind::Add)) {
+            return Err(self.bad(&format!("{} is new but has old lines", file.path), MAKE));
+        }
+        Ok(file)
+    }
+
+    /// All hunks that follow, in order and apart.
+    pub(super) fn hunks(&mut self, file: &mut FileDiff) -> Result<(), Fault> {
         while self.peek().is_some_and(|l| l.starts_with(b"@@ ")) {
             let hunk = self.hunk()?;
             if let Some(last) = file.hunks.last()
@@ -125,14 +134,7 @@ impl<'a> Reader<'a> {
             }
             file.hunks.push(hunk);
         }
-        let new = matches!(file.change, Change::Create { .. });
-        if file.hunks.is_empty() && !new {
-            return Err(self.bad(&format!("{} has no hunk: cut off", file.path), MAKE));
-        }
-        if new && file.hunks.iter().any(|h| h.lines.iter().any(|l| l.kind != Kind::Add)) {
-            return Err(self.bad(&format!("{} is new but has old lines", file.path), MAKE));
-        }
-        Ok(file)
+        Ok(())
     }
 
     /// The path of `diff --git a/X b/X`.
@@ -154,8 +156,7 @@ impl<'a> Reader<'a> {
         else {
             return Err(self.bad("the paths are not a/… and b/… of one file", STRIP));
         };
-        let sound = old.split('/').all(|part| !matches!(part, "" | "." | ".." | ".git"));
-        if old != new || !sound {
+        if old != new || !is_sound(old) {
             return Err(self.bad("the paths are not a/… and b/… of one file", STRIP));
         }
         self.at += 1;
@@ -245,16 +246,16 @@ impl<'a> Reader<'a> {
         self.at += 1;
     }
 
-    fn peek(&self) -> Option<&'a [u8]> {
+    pub(super) fn peek(&self) -> Option<&'a [u8]> {
         self.lines.get(self.at).copied()
     }
 
-    fn bad(&self, what: &str, hint: &str) -> Fault {
+    pub(super) fn bad(&self, what: &str, hint: &str) -> Fault {
         let line = (self.at + 1).min(self.lines.len());
         Fault::new(format!("{}:{line}: {what}", self.path.display())).hint(hint)
     }
 
-    fn crlf(&self) -> Fault {
+    pub(super) fn crlf(&self) -> Fault {
         self.bad(
             "the line ends in CRLF: a mailer or an editor has changed the patch",
             &format!("sed -i 's/\\r$//' {}", self.path.display()),
@@ -262,17 +263,31 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// The mode of a regular file, as git writes it.
+pub(super) fn file_mode(text: &[u8]) -> Option<i32> {
+    match text {
+        b"100644" => Some(REGULAR),
+        b"100755" => Some(EXECUTABLE),
+        _ => None,
+    }
+}
+
+/// True for a path that stays inside of the tree.
+pub(super) fn is_sound(path: &str) -> bool {
+    path.split('/').all(|part| !matches!(part, "" | "." | ".." | ".git"))
+}
+
 /// The line without its newline.
-fn trim(line: &[u8]) -> &[u8] {
+pub(super) fn trim(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
 
-fn is_crlf(line: &[u8]) -> bool {
+pub(super) fn is_crlf(line: &[u8]) -> bool {
     trim(line).ends_with(b"\r")
 }
 
 /// Header lines of changes that are not taken.
-fn refused(line: &[u8]) -> Option<&'static str> {
+pub(super) fn refused(line: &[u8]) -> Option<&'static str> {
     let starts = |p: &str| line.starts_with(p.as_bytes());
     Some(match () {
         () if starts("GIT binary patch") || starts("Binary files ") => "a binary file is changed",

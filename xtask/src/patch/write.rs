@@ -104,14 +104,15 @@ impl FileDiff {
     pub fn to_bytes(&self) -> Vec<u8> {
         let path = &self.path;
         let mut out = format!("diff --git a/{path} b/{path}\n");
-        let (old, new) = self.index.clone().unwrap_or_default();
+        let index = self.index.as_ref().map(|(old, new)| format!("index {old}..{new}"));
         let from = match self.change {
             Change::Modify { mode } => {
-                out += &format!("index {old}..{new} {mode:o}\n");
+                out += &index.map(|i| format!("{i} {mode:o}\n")).unwrap_or_default();
                 format!("a/{path}")
             }
             Change::Create { mode } => {
-                out += &format!("new file mode {mode:o}\nindex {old}..{new}\n");
+                out += &format!("new file mode {mode:o}\n");
+                out += &index.map(|i| i + "\n").unwrap_or_default();
                 "/dev/null".to_owned()
             }
         };

@@ -31,6 +31,6 @@ pub use engine::Engine;
 pub use outcome::{Cell, Collision, FileReport, HunkReport, Outcome};
 pub use patched::patched_tree;
 pub use settle::{Settled, settle};
-pub use solved::{Solved, SolvedFile, Target, VersionRun};
+pub use solved::{Diffs, Solved, SolvedFile, Target, VersionRun};
 pub use tree::State;
 pub use verify::verify;

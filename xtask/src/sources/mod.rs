@@ -35,6 +35,7 @@ use serde::Serialize;
 pub use lock::{Booted, Lock, LockedVersion};
 pub use model::{CommitId, OLDEST_MAJOR, Origin, Source, Tarball, TreeId, reference};
 pub use provider::{Answer, Listing};
+pub use repository::{attach, prepare_libgit2};
 pub use worktree::{MissingBlob, Report, write_tree};
 
 use crate::exec;
