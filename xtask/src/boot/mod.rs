@@ -98,11 +98,7 @@ pub fn examine(
     let booted = bench::boot(&main, BOOT_DEADLINE)?;
     let bench = Bench::new(&site, main, booted);
     let boot = measure(&bench)?;
-    let chosen: Vec<&Check> = CHECKS
-        .iter()
-        .copied()
-        .filter(|c| c.group == Group::Precondition || (options.wanted)(c))
-        .collect();
+    let chosen = checks::choose(&|c| c.group == Group::Precondition || (options.wanted)(c));
     // Only now, so that the others do not slow the boot that is measured.
     let results = std::thread::scope(|scope| {
         let apart = scope.spawn(|| look_apart(&chosen, &site, &judge(row)));

@@ -22,7 +22,8 @@ pub const MARKERS: Check = Check {
     timeout: Duration::from_secs(10),
     proves: &["0003-main", "0006-journald"],
     after_the_end: true,
-    // Judged on the log of the container that `exit.sigterm` ended, which runs before.
+    // Judged on the log of the container that `exit.sigterm` ended.
+    needs: &["exit.sigterm"],
     probe: Probe::Main(|bench| Ok([("log", bench.main.log()?.as_str())].into())),
     judge: |seen, _| markers(seen.get("log")),
     ..super::BASE

@@ -16,6 +16,7 @@ mod restart;
 mod rows;
 mod services;
 mod start;
+mod status;
 mod terminal;
 mod tracking;
 mod users;
@@ -45,6 +46,8 @@ pub struct Check {
     pub proves: &'static [&'static str],
     /// Whether it can look at a main container that has ended.
     pub after_the_end: bool,
+    /// Checks that must run before it, since it looks at what they leave.
+    pub needs: &'static [&'static str],
     /// The ways to run a container in which it is tried.
     pub modes: &'static [Mode],
     /// Why an engine with these facts cannot try it, if so: the check is then skipped.
@@ -61,6 +64,7 @@ const BASE: Check = Check {
     timeout: Duration::from_secs(20),
     proves: &[],
     after_the_end: false,
+    needs: &[],
     modes: &[Mode::Plain],
     cannot: |_| None,
     probe: Probe::Main(|_| Ok(Evidence::default())),
@@ -136,6 +140,7 @@ pub const CHECKS: &[&Check] = &[
     &journal::CHILD,
     &exit::SIGTERM,
     &logs::MARKERS,
+    &status::ONCE,
     &start::TTY,
     &start::THREE_TMPFS,
     &start::HOST_CGROUP,
@@ -166,6 +171,13 @@ pub const CHECKS: &[&Check] = &[
 /// The check of that id.
 pub fn find(id: &str) -> Option<&'static Check> {
     CHECKS.iter().copied().find(|c| c.id == id)
+}
+
+/// The checks that `wanted` selects and those that they need, in the order in which they run.
+pub fn choose(wanted: &dyn Fn(&Check) -> bool) -> Vec<&'static Check> {
+    let needed: Vec<&str> =
+        CHECKS.iter().filter(|c| wanted(c)).flat_map(|c| c.needs).copied().collect();
+    CHECKS.iter().copied().filter(|c| wanted(c) || needed.contains(&c.id)).collect()
 }
 
 /// Compares text with text, for judges.
@@ -205,6 +217,19 @@ mod tests {
             assert!(check.title.len() <= 62, "{}: {}", check.id, check.title.len());
             assert!(check.id.len() <= 24, "{}", check.id);
         }
+    }
+
+    #[test]
+    fn what_a_check_needs_runs_before_it() {
+        let place = |id: &str| CHECKS.iter().position(|c| c.id == id);
+        for check in CHECKS {
+            for need in check.needs {
+                assert!(place(need) < place(check.id), "{} needs {need}", check.id);
+                assert!(place(need).is_some(), "{} needs {need}", check.id);
+            }
+        }
+        let chosen = choose(&|c| c.id == "logs.once");
+        assert_eq!(chosen.iter().map(|c| c.id).collect::<Vec<_>>(), ["exit.sigterm", "logs.once"]);
     }
 
     /// The series names checks for each patch, and the profile for its entries: they exist, and
