@@ -30,8 +30,8 @@ pub struct Profile {
     /// `/run/.containerenv` or its namespaces that it is in a container.
     pub environment: BTreeMap<String, Entry<String>>,
     /// The content of `/etc/machine-id`.
-    pub machine_id: Entry<String>,
-    pub default_target: Entry<String>,
+    pub machine_id: Option<Entry<String>>,
+    pub default_target: Option<Entry<String>>,
     pub masked_units: Vec<Entry<String>>,
     /// Settings of the `[Manager]` section of `system.conf`.
     pub manager: BTreeMap<String, Entry<String>>,
@@ -119,6 +119,16 @@ impl<T> From<Entry<T>> for RawEntry<T> {
     }
 }
 
+/// A profile without one of its entries; see [`Profile::without_each`].
+#[derive(Debug, Clone)]
+pub struct Lacking {
+    /// For the reader: `maskedUnits tmp.mount`.
+    pub entry: String,
+    /// The check that the entry names.
+    pub check: String,
+    pub profile: Profile,
+}
+
 /// What the labels tell of one image.
 #[derive(Debug, Clone, Copy)]
 pub struct Labelled<'a> {
@@ -178,7 +188,7 @@ impl Profile {
                         !stem.is_empty() && kind.chars().all(|c| c.is_ascii_lowercase())
                     })
             };
-            let units = self.masked_units.iter().chain([&self.default_target]).map(|e| &e.value);
+            let units = self.masked_units.iter().chain(&self.default_target).map(|e| &e.value);
             for name in units.chain(self.unit_settings.iter().map(|e| &e.value.unit)) {
                 rule(unit(name), format!("`{name}` is not a unit's name"))?;
             }
@@ -210,7 +220,9 @@ impl Profile {
         let texts = self
             .masked_units
             .iter()
-            .chain([&self.stop_signal, &self.machine_id, &self.default_target])
+            .chain([&self.stop_signal])
+            .chain(&self.machine_id)
+            .chain(&self.default_target)
             .chain(self.environment.values())
             .chain(self.manager.values())
             .chain(self.journald.values())
@@ -230,6 +242,52 @@ impl Profile {
         ids
     }
 
+    /// Each entry that names a check, with the profile that lacks it: that check must fail there.
+    pub fn without_each(&self) -> Vec<Lacking> {
+        let mut all = Vec::new();
+        let mut lack = |entry: String, need: &Need, profile: Profile| {
+            if let Need::Check(check) = need {
+                all.push(Lacking { entry, check: check.clone(), profile });
+            }
+        };
+        if let Some(entry) = &self.machine_id {
+            let less = Profile { machine_id: None, ..self.clone() };
+            lack("machineId".into(), &entry.need, less);
+        }
+        if let Some(entry) = &self.default_target {
+            let less = Profile { default_target: None, ..self.clone() };
+            lack("defaultTarget".into(), &entry.need, less);
+        }
+        for (i, entry) in self.masked_units.iter().enumerate() {
+            let mut less = self.clone();
+            less.masked_units.remove(i);
+            lack(format!("maskedUnits {}", entry.value), &entry.need, less);
+        }
+        for (i, entry) in self.unit_settings.iter().enumerate() {
+            let mut less = self.clone();
+            less.unit_settings.remove(i);
+            let UnitSetting { unit, key, .. } = &entry.value;
+            lack(format!("{unit} {key}"), &entry.need, less);
+        }
+        type Settings = BTreeMap<String, Entry<String>>;
+        type Part = fn(&mut Profile) -> &mut Settings;
+        let maps: [(&str, Part); 5] = [
+            ("environment", |p| &mut p.environment),
+            ("manager", |p| &mut p.manager),
+            ("journald", |p| &mut p.journald),
+            ("logind", |p| &mut p.logind),
+            ("labels", |p| &mut p.labels),
+        ];
+        for (name, map) in maps {
+            for (key, entry) in map(&mut self.clone()) {
+                let mut less = self.clone();
+                map(&mut less).remove(key);
+                lack(format!("{name} {key}"), &entry.need, less);
+            }
+        }
+        all
+    }
+
     /// The image's labels.
     pub fn labels(&self, of: Labelled<'_>) -> BTreeMap<String, String> {
         let fill = |text: &str| {
@@ -244,16 +302,15 @@ impl Profile {
     pub fn placements(&self) -> Vec<Placement> {
         let units = Path::new("/etc/systemd/system");
         let link = |path: PathBuf, target: PathBuf| Placement { path, node: Node::Link(target) };
-        let mut all = vec![
-            Placement {
-                path: PathBuf::from("/etc/machine-id"),
-                node: Node::File(self.machine_id.value.clone()),
-            },
-            link(
-                units.join("default.target"),
-                Path::new("/usr/lib/systemd/system").join(&self.default_target.value),
-            ),
-        ];
+        let mut all = Vec::new();
+        if let Some(id) = &self.machine_id {
+            let path = PathBuf::from("/etc/machine-id");
+            all.push(Placement { path, node: Node::File(id.value.clone()) });
+        }
+        if let Some(target) = &self.default_target {
+            let target = Path::new("/usr/lib/systemd/system").join(&target.value);
+            all.push(link(units.join("default.target"), target));
+        }
         for unit in &self.masked_units {
             all.push(link(units.join(&unit.value), PathBuf::from("/dev/null")));
         }
@@ -323,6 +380,19 @@ mod tests {
             let refusal = refusal(&text);
             assert!(refusal.contains("must name either the `check`"), "{refusal}");
         }
+    }
+
+    #[test]
+    fn each_entry_that_names_a_check_can_be_left_out() {
+        let profile = Profile::parse(REAL).unwrap();
+        let lacking = profile.without_each();
+        assert_eq!(lacking.len(), REAL.matches("\"check\":").count());
+        for one in &lacking {
+            assert_ne!(one.profile, profile, "{} is still there", one.entry);
+            assert!(profile.checks().contains(&one.check.as_str()), "{}", one.entry);
+        }
+        let names: std::collections::BTreeSet<_> = lacking.iter().map(|l| &l.entry).collect();
+        assert_eq!(names.len(), lacking.len(), "{names:?}");
     }
 
     #[test]

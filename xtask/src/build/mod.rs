@@ -29,8 +29,9 @@ const BUILD_DEADLINE: Duration = Duration::from_secs(45 * 60);
 const SETUP_DEADLINE: Duration = Duration::from_secs(10 * 60);
 /// Sources, objects and the installed tree of a version take about 600 MB.
 const BUILD_MB: u64 = 1000;
-/// How many installed trees of a version are kept; the oldest go first.
-const KEPT_INSTALLS: usize = 8;
+/// How many installed trees of a version are kept (20 MB each); the oldest go first. Ablation needs
+/// one for each patch.
+const KEPT_INSTALLS: usize = 24;
 
 /// What to build.
 #[derive(Debug)]

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
+mod ablate;
 pub mod doctor;
 mod prepare;
 pub mod rebase_patches;

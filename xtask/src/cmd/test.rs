@@ -59,7 +59,11 @@ fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
     let mut skips = Vec::new();
     for major in MAJORS {
         match released().find(|a| a.version.major == major && a.locked) {
-            Some(verified) => suites.push(boot(verified.version, false)),
+            Some(verified) => {
+                suites.push(boot(verified.version, false));
+                let version = verified.version.to_string();
+                suites.push(suite(&["test-image", "--systemd", &version, "--ablate"], false));
+            }
             None => skips.push(Skip {
                 test: format!("test-image of systemd {major}"),
                 reason: "no release that patches/sources.lock knows can be had here".to_owned(),
@@ -320,8 +324,11 @@ mod tests {
             [
                 "must rebase-patches --check",
                 "must test-image --systemd 254.26",
+                "must test-image --systemd 254.26 --ablate",
                 "must test-image --systemd 257.13",
+                "must test-image --systemd 257.13 --ablate",
                 "must test-image --systemd 262",
+                "must test-image --systemd 262 --ablate",
                 "must test-systemd 262",
                 "early test-image --systemd 262.1",
             ]

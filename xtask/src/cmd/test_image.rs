@@ -7,9 +7,9 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 
-use super::Context;
-use super::prepare::{self, Installed, Pair};
-use crate::boot::ablation::{self, Ablation};
+use super::prepare::{self, Installed};
+use super::{Context, ablate};
+use crate::boot::ablation;
 use crate::boot::checks::{self, CHECKS, Check};
 use crate::boot::record::{self, Record};
 use crate::boot::verdict::{Outcome, Verdict};
@@ -20,8 +20,7 @@ use crate::fault::{Fault, Status};
 use crate::image::{self, Identity, Image};
 use crate::profile::Profile;
 use crate::requirements::{self, Need};
-use crate::series;
-use crate::sources::{Booted, Lock, Sources, TreeId};
+use crate::sources::{Booted, Lock, TreeId};
 use crate::version::SystemdVersion;
 
 /// Boot patched systemd in a plain container and judge it
@@ -39,9 +38,11 @@ pub struct Args {
     #[arg(long)]
     pub stock: bool,
 
-    /// Also boot the series without each patch in turn: a check named for it must then fail
-    #[arg(long, conflicts_with_all = ["stock", "tree", "stock_tree"])]
-    pub ablate: bool,
+    /// Leave out each patch and each entry of the profile in turn, or these alone: a check that names
+    /// it must then fail. No other checks are run
+    #[arg(long, value_name = "PART", num_args = 0..)]
+    #[arg(conflicts_with_all = ["stock", "only", "record", "tree", "stock_tree"])]
+    pub ablate: Option<Vec<String>>,
 
     /// The engine to use
     #[arg(long, value_enum, default_value = "auto")]
@@ -133,7 +134,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         let versions = prepare::versions(&sources, &args.systemd)?;
         let (pairs, fits) = prepare::recipes(context, &sources, &versions)?;
         status = fits;
-        for pair in &pairs {
+        let whole = if args.ablate.is_none() { pairs.as_slice() } else { &[] };
+        for pair in whole {
             // Stock first: the patched build then compiles only what the patches touch.
             let stock = prepare::install(context, &sources, &pair.stock)?;
             match &pair.patched {
@@ -142,13 +144,15 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 None => {}
             }
         }
-        if args.ablate {
+        if let Some(parts) = &args.ablate {
             let bench = Bench { context, engine: &engine, dir: &dir, args };
             for pair in &pairs {
-                record.ablations.extend(bench.ablate(&sources, pair)?);
+                let seen = ablate::ablate(&bench, &sources, pair, parts)?;
+                record.subjects.extend(seen.whole);
+                record.ablations.extend(seen.ablations);
+                record.seconds = begin.elapsed().as_secs_f64();
+                save(&dir, &record)?;
             }
-            record.seconds = begin.elapsed().as_secs_f64();
-            save(&dir, &record)?;
         }
     }
     record::prune(&context.cache.runs(), RUNS_KEPT);
@@ -187,9 +191,9 @@ fn ready_made(args: &Args) -> Result<Option<(Installed, Option<Installed>)>> {
 }
 
 /// What every image of a run is examined with.
-struct Bench<'a> {
-    context: &'a Context<'a>,
-    engine: &'a Engine,
+pub(super) struct Bench<'a> {
+    pub context: &'a Context<'a>,
+    pub engine: &'a Engine,
     dir: &'a Path,
     args: &'a Args,
 }
@@ -204,20 +208,31 @@ impl Bench<'_> {
         let ui = self.context.ui;
         let base = image::base_layer(&self.context.cache, ui)?;
         let profile = Profile::load(&self.context.checkout)?;
-        let load = |installed: &Installed| -> Result<(Image, String)> {
+        let made = |installed: &Installed| -> Result<Image> {
             let systemd = image::systemd_layer(&installed.tree, &profile)?;
-            let image = Image::new(&installed.identity, &profile, base.clone(), systemd);
-            let reference = self.engine.load(&image, ui)?;
-            Ok((image, reference))
+            Ok(Image::new(&installed.identity, &profile, base.clone(), systemd))
         };
-        let (image, reference) = load(main)?;
-        let stock = stock.map(load).transpose()?;
+        let stock = stock.map(made).transpose()?;
+        self.examine_image(main.identity.version, &made(main)?, stock.as_ref(), wanted)
+    }
+
+    /// Examines a ready image, with the stock one to compare it with.
+    pub fn examine_image(
+        &self,
+        version: SystemdVersion,
+        image: &Image,
+        stock: Option<&Image>,
+        wanted: &dyn Fn(&Check) -> bool,
+    ) -> Result<record::Subject> {
+        let ui = self.context.ui;
+        let reference = self.engine.load(image, ui)?;
+        let stock = stock.map(|stock| self.engine.load(stock, ui)).transpose()?;
         let candidate = Candidate {
-            version: main.identity.version,
-            flavour: &main.identity.flavour,
+            version,
+            flavour: &image.flavour,
             image: &reference,
             digest: &image.digest(),
-            stock: stock.as_ref().map(|(_, reference)| reference.as_str()),
+            stock: stock.as_deref(),
         };
         let dir = self.dir.join(&image.purpose);
         let may_skip = self.args.may_skip.as_deref();
@@ -240,22 +255,6 @@ impl Bench<'_> {
             crate::atomic::write(&path, lock.render().as_bytes())?;
         }
         Ok(())
-    }
-
-    /// Boots the series without each patch in turn, and runs the checks named for it.
-    fn ablate(&self, sources: &Sources<'_>, pair: &Pair) -> Result<Vec<Ablation>> {
-        let Some(patched) = &pair.patched else { return Ok(Vec::new()) };
-        let series = series::load(&self.context.checkout.patches())?;
-        let mut ablations = Vec::new();
-        for patch in series.patches.iter().filter(|p| patched.identity.patches.contains(&p.id)) {
-            let recipe = prepare::without(sources, &series, pair, patched, &patch.id)?;
-            let installed = prepare::install(self.context, sources, &recipe)?;
-            let named = |check: &Check| patch.checks.iter().any(|id| id == check.id);
-            let subject = self.examine(&installed, None, &named)?;
-            let checks = subject.checks.into_iter().filter(|c| patch.checks.contains(&c.id));
-            ablations.push(Ablation::new(subject.version, &patch.id, checks.collect()));
-        }
-        Ok(ablations)
     }
 }
 
@@ -293,7 +292,7 @@ fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Re
     Ok(())
 }
 
-/// The command that repeats what failed. A check of a container's end needs the one that ends it.
+/// The command that repeats what failed.
 fn again(args: &Args, version: SystemdVersion, failed: &BTreeSet<&str>) -> String {
     let mut words = vec!["cargo xtask test-image --systemd".to_owned(), version.to_string()];
     if args.stock {
@@ -310,9 +309,6 @@ fn again(args: &Args, version: SystemdVersion, failed: &BTreeSet<&str>) -> Strin
         }
     }
     words.push("--only".into());
-    if failed.contains("logs.once") && !failed.contains("exit.sigterm") {
-        words.push("exit.sigterm".into());
-    }
     words.extend(failed.iter().map(|&f| f.to_owned()));
     words.join(" ")
 }

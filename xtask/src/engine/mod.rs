@@ -163,6 +163,11 @@ impl Engine {
         Ok(answer.status.success() && image.digests().iter().any(|d| d == &id))
     }
 
+    /// Removes an image that nobody will ask for again. One that is in use stays.
+    pub fn forget(&self, reference: &str) -> Result<()> {
+        self.call(["image", "rm", reference]).output().map(drop)
+    }
+
     /// Removes images made for the same purpose (version and flavour) by earlier runs.
     fn forget_older(&self, image: &Image) -> Result<()> {
         let filter = format!("label={PURPOSE}={}", image.purpose);

@@ -7,6 +7,7 @@
 pub mod archive;
 pub mod base;
 pub mod layer;
+pub mod lived_in;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -80,6 +81,8 @@ pub struct Image {
     pub title: String,
     /// Version and flavour as one word: what a newer image of the same purpose replaces.
     pub purpose: String,
+    /// `stock`, `patched`, `without 0002-cgroup`.
+    pub flavour: String,
     layers: Vec<Layer>,
     config: Vec<u8>,
     manifest: Vec<u8>,
@@ -88,17 +91,23 @@ pub struct Image {
 impl Image {
     /// Puts layers and configuration together.
     pub fn new(identity: &Identity, profile: &Profile, base: Layer, systemd: Layer) -> Image {
+        Image::on(identity, profile, vec![base], systemd)
+    }
+
+    /// The same, on a base of several layers.
+    pub fn on(identity: &Identity, profile: &Profile, base: Vec<Layer>, systemd: Layer) -> Image {
         let flavour: String = identity
             .flavour
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let purpose = format!("{}-{flavour}", identity.version);
-        let layers = vec![base, systemd];
+        let layers: Vec<Layer> = base.into_iter().chain([systemd]).collect();
         let config = config(identity, &purpose, profile, &layers).to_string().into_bytes();
         let manifest = manifest(&config, &layers).to_string().into_bytes();
         let title = format!("systemd {} ({})", identity.version, identity.flavour);
-        Image { title, purpose, layers, config, manifest }
+        let flavour = identity.flavour.clone();
+        Image { title, purpose, flavour, layers, config, manifest }
     }
 
     /// The name it has in an engine: `plainboot:262-patched-0123456789ab`.
