@@ -57,4 +57,5 @@ pub enum Command {
     TestSystemd(cmd::test_systemd::Args),
     RebasePatches(cmd::rebase_patches::Args),
     RebaseSeries(cmd::rebase_series::Args),
+    Bench(cmd::bench::Args),
 }

@@ -2,6 +2,8 @@
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
 mod ablate;
+pub mod bench;
+mod bench_rebase;
 pub mod doctor;
 mod prepare;
 pub mod rebase_patches;
@@ -38,6 +40,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         global: &flags.global,
     };
     match &flags.command {
+        Command::Bench(args) => bench::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),

@@ -8,9 +8,9 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::{Context, rebase_sites, rebase_text};
-use crate::atomic::ChangeSet;
+use crate::atomic::{self, ChangeSet};
 use crate::fault::{Fault, Kind, Status, kind_of};
-use crate::rebase::{self, Cell, Engine, Outcome, Settled, Target, VersionRun};
+use crate::rebase::{self, Cell, Engine, Facts, Outcome, Settled, Target, VersionRun};
 use crate::render::overlay::{self, Verified};
 use crate::series::{self, Series};
 use crate::sites::Review;
@@ -38,6 +38,10 @@ pub struct Args {
     /// Write nothing; exit 1 if anything on disk would change. Adds no version of its own accord
     #[arg(long)]
     check: bool,
+
+    /// Check everything anew, also what a run before has proved; --check does so too
+    #[arg(long)]
+    no_cache: bool,
 }
 
 /// The document of `--json`.
@@ -101,6 +105,11 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let step = ui.step("carrying the patches");
     let start = Instant::now();
     let mut engine = Engine::open(sources.git().path())?;
+    let facts = context.cache.root().join("rebase-facts");
+    if !args.no_cache && !args.check {
+        let known = std::fs::read(&facts).unwrap_or_default();
+        engine = engine.knowing(Facts::from_bytes(&known));
+    }
     let runs = engine.run(&series, &targets, &versions)?;
     tracing::info!(seconds = start.elapsed().as_secs_f64(), "carried");
     let sites = rebase_sites::review(context, &sources, &series, &runs)?;
@@ -121,6 +130,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         ChangeSet::default()
     };
     let seconds = start.elapsed().as_secs_f64();
+    // Useful, but nothing depends on it.
+    if let Some(bytes) = engine.facts().to_bytes()
+        && let Err(error) = atomic::write(&facts, &bytes)
+    {
+        tracing::info!(%error, "facts are not kept");
+    }
     step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
 
     let root = context.checkout.root();
@@ -221,7 +236,7 @@ fn select(
 }
 
 /// The wanted trees, and those that variants were made on, as far as they are in the repository.
-fn targets(
+pub fn targets(
     sources: &Sources<'_>,
     series: &Series,
     wanted: &BTreeMap<SystemdVersion, Source>,

@@ -14,7 +14,6 @@ use crate::patch::{FileDiff, Hunk, Kind};
 /// All hunks of a file found their sites.
 #[derive(Debug, Clone)]
 pub struct Applied {
-    pub bytes: Vec<u8>,
     /// One per hunk, in order.
     pub sites: Vec<Site>,
 }
@@ -124,31 +123,58 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
         floor = site.line + count;
         sites.push(site);
     }
-    let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
-    let mut at = 0;
-    for (hunk, site) in diff.hunks.iter().zip(&sites) {
-        bytes.extend_from_slice(file.lines(at, site.line));
-        hunk.new_side().for_each(|line| bytes.extend_from_slice(line));
-        at = site.line + hunk.old_side().count();
+    Ok(Applied { sites })
+}
+
+impl Applied {
+    /// The patched file.
+    pub fn bytes(&self, diff: &FileDiff, file: &Content) -> Vec<u8> {
+        let added = |hunk: &Hunk| hunk.new_side().map(<[u8]>::len).sum::<usize>();
+        let most = file.bytes.len() + diff.hunks.iter().map(added).sum::<usize>();
+        let mut bytes = Vec::with_capacity(most);
+        self.pieces(diff, file, |piece| {
+            bytes.extend_from_slice(piece);
+            true
+        });
+        bytes
     }
-    bytes.extend_from_slice(file.lines(at, file.len()));
-    Ok(Applied { bytes, sites })
+
+    /// True if the patched file is `wanted`; nothing is built for this.
+    pub fn gives(&self, diff: &FileDiff, file: &Content, wanted: &[u8]) -> bool {
+        let mut rest = wanted;
+        let all = self.pieces(diff, file, |piece| {
+            rest.strip_prefix(piece).map(|after| rest = after).is_some()
+        });
+        all && rest.is_empty()
+    }
+
+    /// Hands the parts of the patched file to `take`, in order, until it returns false.
+    fn pieces<'a>(
+        &self,
+        diff: &'a FileDiff,
+        file: &'a Content,
+        mut take: impl FnMut(&'a [u8]) -> bool,
+    ) -> bool {
+        let mut at = 0;
+        for (hunk, site) in diff.hunks.iter().zip(&self.sites) {
+            if !take(file.lines(at, site.line)) || !hunk.new_side().all(&mut take) {
+                return false;
+            }
+            at = site.line + hunk.old_side().count();
+        }
+        take(file.lines(at, file.len()))
+    }
 }
 
 /// Applies a patch to the very file it was made on: every hunk at the line that its header names.
 pub fn apply_at_headers(diff: &FileDiff, file: &Content) -> Option<Applied> {
     let lines = sites_at_headers(diff, file)?;
-    let mut bytes = Vec::with_capacity(file.bytes.len() + 4096);
-    let mut sites = Vec::with_capacity(diff.hunks.len());
-    let mut at = 0;
-    for (hunk, line) in diff.hunks.iter().zip(lines) {
-        bytes.extend_from_slice(file.lines(at, line));
-        hunk.new_side().for_each(|l| bytes.extend_from_slice(l));
-        at = line + hunk.old_side().count();
-        sites.push(Site { line, functions: functions(hunk, line, file.blocks()), nearest: true });
-    }
-    bytes.extend_from_slice(file.lines(at, file.len()));
-    Some(Applied { bytes, sites })
+    let site = |(hunk, line): (&Hunk, usize)| Site {
+        line,
+        functions: functions(hunk, line, file.blocks()),
+        nearest: true,
+    };
+    Some(Applied { sites: diff.hunks.iter().zip(lines).map(site).collect() })
 }
 
 /// The first lines of the hunks, from 0, if each hunk fits where its header says.
@@ -262,12 +288,17 @@ mod tests {
                 continue;
             }
             let exact = apply_at_headers(&diff, &content(&before)).unwrap();
-            assert_eq!(exact.bytes, after.as_bytes());
-            let undone = apply_at_headers(&diff.reversed(), &content(&after)).unwrap();
-            assert_eq!(undone.bytes, before.as_bytes());
+            assert_eq!(exact.bytes(&diff, &content(&before)), after.as_bytes());
+            let (reverse, file) = (diff.reversed(), content(&after));
+            let undone = apply_at_headers(&reverse, &file).unwrap();
+            assert_eq!(undone.bytes(&reverse, &file), before.as_bytes());
             let moved = above.concat() + &before;
-            if let Ok(applied) = apply(&diff, &content(&moved), &Expected::Headers) {
-                assert_eq!(applied.bytes, (above.concat() + &after).as_bytes());
+            let moved = content(&moved);
+            if let Ok(applied) = apply(&diff, &moved, &Expected::Headers) {
+                let wanted = above.concat() + &after;
+                assert_eq!(applied.bytes(&diff, &moved), wanted.as_bytes());
+                assert!(applied.gives(&diff, &moved, wanted.as_bytes()));
+                assert!(!applied.gives(&diff, &moved, &moved.bytes));
             }
         }
     }
@@ -283,7 +314,7 @@ mod tests {
         let file = content(&format!("int zero;\n{before}"));
         let expected = Expected::Functions(vec![vec!["two".into()]]);
         let applied = apply(&diff, &file, &expected).unwrap();
-        assert_eq!(applied.bytes, format!("int zero;\n{after}").as_bytes());
+        assert_eq!(applied.bytes(&diff, &file), format!("int zero;\n{after}").as_bytes());
         assert_eq!(applied.sites[0].functions, ["two"]);
         let elsewhere = Expected::Functions(vec![vec!["three".into()]]);
         let misfit = apply(&diff, &file, &elsewhere).unwrap_err();

@@ -6,8 +6,10 @@ use std::sync::Arc;
 use anyhow::Result;
 use git2::{Oid, Repository};
 
+use super::apply::Applied;
 use super::carry::{self, Base, Carried};
 use super::content::Content;
+use super::facts::Facts;
 use super::objects::Blobs;
 use super::outcome::{FileReport, Outcome};
 use super::parallel::Memo;
@@ -48,19 +50,26 @@ impl Attempt {
 }
 
 /// What is known of one patch: most versions share blobs.
-#[derive(Default)]
-pub struct Known {
+pub struct Known<'a> {
+    facts: &'a Facts,
     /// By origin, file of its text, blob it is carried to.
     carried: Memo<(usize, usize, Oid), Result<Arc<Carried>, String>>,
-    /// The same for applying alone: the patched blob, if every hunk lands in its function.
-    pub applied: Memo<(usize, usize, Oid), Option<Oid>>,
+    /// The same for applying alone, if every hunk lands in its function.
+    pub applied: Memo<(usize, usize, Oid), Option<Arc<Applied>>>,
+}
+
+impl<'a> Known<'a> {
+    /// Nothing but facts of runs before.
+    pub fn new(facts: &'a Facts) -> Self {
+        Known { facts, carried: Memo::default(), applied: Memo::default() }
+    }
 }
 
 /// Carries every file of a text to a version.
 pub fn attempt(
     repo: &Repository,
     blobs: &Blobs,
-    known: &Known,
+    known: &Known<'_>,
     origin_index: usize,
     origin: &Origin,
     state: &State,
@@ -76,7 +85,7 @@ pub fn attempt(
         };
         let (path, carried) = match &placed {
             Place::There(path, _, content) => {
-                let carry = || carry::carry(diff, base, content).map(Arc::new);
+                let carry = || carry::carry(diff, base, content, known.facts).map(Arc::new);
                 let key = (origin_index, index, content.oid);
                 let carried = known
                     .carried

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::apply::{self, Applied, Expected, Misfit};
 use super::content::Content;
+use super::facts::Facts;
 use super::merge::{self, Merged};
 use super::outcome::{Collision, HunkReport, Outcome};
 use crate::patch::FileDiff;
@@ -24,7 +25,7 @@ impl Base {
     /// `None` if the diff does not apply to `before`.
     pub fn new(diff: &FileDiff, before: Arc<Content>) -> Result<Option<Self>, git2::Error> {
         let Ok(applied) = on_base(diff, &before) else { return Ok(None) };
-        let after = Arc::new(Content::new(applied.bytes));
+        let after = Arc::new(Content::new(applied.bytes(diff, &before)));
         let functions = applied.sites.into_iter().map(|s| s.functions).collect();
         let reverse = expected(&diff.reversed(), &after);
         Ok(Some(Base { before, after, forward: Expected::Functions(functions), reverse }))
@@ -57,6 +58,7 @@ pub fn carry(
     diff: &FileDiff,
     base: Option<&Base>,
     ours: &Arc<Content>,
+    facts: &Facts,
 ) -> Result<Carried, git2::Error> {
     let expected = base.map_or(&Expected::Headers, |b| &b.forward);
     let forward = apply::apply(diff, ours, expected);
@@ -66,7 +68,7 @@ pub fn carry(
         return Ok(done);
     }
     if let (Ok(applied), Some(base)) = (&forward, base)
-        && merge::agrees(diff, &base.before, ours, applied)
+        && merge::agrees(diff, &base.before, ours, applied, facts)
     {
         return Ok(positioned(diff, applied, expected, ours, true));
     }
@@ -76,7 +78,7 @@ pub fn carry(
     };
     match (forward, merged) {
         (Ok(applied), None) => Ok(positioned(diff, &applied, expected, ours, false)),
-        (Ok(applied), Some((_, Merged::Clean(bytes)))) if bytes == applied.bytes => {
+        (Ok(applied), Some((_, Merged::Clean(bytes)))) if applied.gives(diff, ours, &bytes) => {
             Ok(positioned(diff, &applied, expected, ours, true))
         }
         (Ok(applied), Some((_, other))) => {
@@ -161,7 +163,7 @@ fn positioned(
     };
     let after = match reason {
         Some(_) => None,
-        None => Some(Arc::new(Content::new(applied.bytes.clone()))),
+        None => Some(Arc::new(Content::new(applied.bytes(diff, ours)))),
     };
     Carried { outcome, after, reason, hunks, collisions: Vec::new(), cross_checked }
 }

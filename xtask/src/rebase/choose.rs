@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Which variant of a patch is carried to a version.
 
+use std::sync::Arc;
+
 use anyhow::Result;
 use git2::Repository;
 
@@ -10,7 +12,6 @@ use super::carry::Base;
 use super::objects::Blobs;
 use super::outcome::Outcome;
 use super::tree::State;
-use crate::patch;
 use crate::series::Patch;
 use crate::version::SystemdVersion;
 
@@ -22,7 +23,7 @@ pub type Choice<'a> = (Option<&'a Origin>, Attempt, Vec<SystemdVersion>);
 pub fn choose<'a>(
     repo: &Repository,
     blobs: &Blobs,
-    known: &Known,
+    known: &Known<'_>,
     patch: &Patch,
     origins: &'a [Origin],
     state: &State,
@@ -75,7 +76,7 @@ pub fn choose<'a>(
 fn is_rival(
     repo: &Repository,
     blobs: &Blobs,
-    known: &Known,
+    known: &Known<'_>,
     (origin_index, origin): (usize, &Origin),
     best: &Attempt,
     state: &State,
@@ -89,16 +90,16 @@ fn is_rival(
             let applied = apply::apply(diff, &here, expected).ok()?;
             let mut sites = diff.hunks.iter().zip(&applied.sites).enumerate();
             let holds = sites.all(|(i, (hunk, site))| expected.holds(i, hunk, &here, site));
-            holds.then(|| patch::blob_id(&applied.bytes))
+            holds.then(|| Arc::new(applied))
         });
         let Some(applied) = applied else { return false };
         let ours = best.files.iter().find(|f| f.path == diff.path);
-        differs |= ours.is_none_or(|f| f.after.oid != applied);
+        differs |= ours.is_none_or(|f| !applied.gives(diff, &here, &f.after.bytes));
     }
     differs
 }
 
 /// How far two versions are apart: by major release, then by point release.
-fn distance(a: SystemdVersion, b: SystemdVersion) -> (u32, u32) {
+pub fn distance(a: SystemdVersion, b: SystemdVersion) -> (u32, u32) {
     (a.major.abs_diff(b.major), a.point().abs_diff(b.point()))
 }

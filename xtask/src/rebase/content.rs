@@ -27,8 +27,11 @@ impl Content {
     }
 
     pub fn with_oid(oid: Oid, bytes: Vec<u8>) -> Self {
-        let ends = memchr::memchr_iter(b'\n', &bytes).map(|i| i + 1);
-        let mut starts: Vec<usize> = std::iter::once(0).chain(ends).collect();
+        /// Source code has shorter lines as a rule, so this is enough.
+        const BYTES_PER_LINE: usize = 24;
+        let mut starts: Vec<usize> = Vec::with_capacity(bytes.len() / BYTES_PER_LINE + 2);
+        starts.push(0);
+        starts.extend(memchr::memchr_iter(b'\n', &bytes).map(|i| i + 1));
         if starts.last() != Some(&bytes.len()) {
             starts.push(bytes.len());
         }

@@ -9,6 +9,7 @@ use git2::{Oid, Repository};
 use super::attempt::{Known, Origin};
 use super::carry::Base;
 use super::choose::choose;
+use super::facts::Facts;
 use super::neighbours::by_way_of_neighbours;
 use super::objects::{Blobs, HashedHere};
 use super::parallel::in_parallel;
@@ -24,6 +25,7 @@ use crate::version::SystemdVersion;
 pub struct Engine {
     repos: Vec<Repository>,
     blobs: Blobs,
+    facts: Facts,
     _hashing: HashedHere,
 }
 
@@ -35,7 +37,23 @@ impl Engine {
             .map(|_| Repository::open(repository))
             .collect::<Result<Vec<_>, _>>()
             .with_context(|| format!("cannot open {}", repository.display()))?;
-        Ok(Engine { repos, blobs: Blobs::default(), _hashing: HashedHere::start() })
+        Ok(Engine {
+            repos,
+            blobs: Blobs::default(),
+            facts: Facts::default(),
+            _hashing: HashedHere::start(),
+        })
+    }
+
+    /// Lets checks rely on what they proved in runs before.
+    #[must_use]
+    pub fn knowing(self, facts: Facts) -> Self {
+        Engine { facts, ..self }
+    }
+
+    /// What is proved now.
+    pub fn facts(&self) -> &Facts {
+        &self.facts
     }
 
     /// Carries the series to the `wanted` versions out of `targets`. Other targets are used only
@@ -85,14 +103,14 @@ impl Engine {
         })
     }
 
-    /// A handle per thread, and what was read so far.
-    pub(super) fn parts(&mut self) -> (&mut [Repository], &Blobs) {
-        (&mut self.repos, &self.blobs)
+    /// A handle per thread, what was read so far, and what is proved.
+    pub(super) fn parts(&mut self) -> (&mut [Repository], &Blobs, &Facts) {
+        (&mut self.repos, &self.blobs, &self.facts)
     }
 
     fn patch(&mut self, patch: &Patch, runs: &mut [VersionRun]) -> Result<()> {
         let origins = self.origins(patch, runs)?;
-        let known = Known::default();
+        let known = Known::new(&self.facts);
         let blobs = &self.blobs;
         let answers = in_parallel(&mut self.repos, runs, |repo, run| {
             if !patch.needed.contains(run.version) {
@@ -116,7 +134,7 @@ impl Engine {
             run.solved.push(solved);
         }
         let Some(repo) = self.repos.first() else { return Ok(()) };
-        by_way_of_neighbours(repo, &self.blobs, patch, runs)
+        by_way_of_neighbours(repo, &self.blobs, &self.facts, patch, runs)
     }
 
     /// The variants of a patch, with the files that they were made on.

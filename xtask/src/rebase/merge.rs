@@ -6,6 +6,7 @@ use git2::{MergeFileInput, MergeFileOptions};
 use super::align::Alignment;
 use super::apply::{self, Applied};
 use super::content::Content;
+use super::facts::Facts;
 use super::outcome::{Collision, HunkReport};
 use crate::patch::{self, FileDiff, Kind};
 
@@ -45,7 +46,19 @@ pub fn merge(base: &Content, theirs: &Content, ours: &Content) -> Result<Merged,
 /// upstream left the lines that the patch changes, and those beside them, as they were in `base`,
 /// and going by all that upstream did change they are where the text was applied. False if that
 /// takes a closer look (see [`merge`]).
-pub fn agrees(diff: &FileDiff, base: &Content, ours: &Content, applied: &Applied) -> bool {
+pub fn agrees(
+    diff: &FileDiff,
+    base: &Content,
+    ours: &Content,
+    applied: &Applied,
+    facts: &Facts,
+) -> bool {
+    let sites: Vec<u8> = applied.sites.iter().flat_map(|s| s.line.to_le_bytes()).collect();
+    let parts = [&diff.to_bytes()[..], base.oid.as_bytes(), ours.oid.as_bytes(), &sites];
+    facts.proved("the merge agrees", &parts, || follows(diff, base, ours, applied))
+}
+
+fn follows(diff: &FileDiff, base: &Content, ours: &Content, applied: &Applied) -> bool {
     let Some(made) = apply::sites_at_headers(diff, base) else { return false };
     let alignment = Alignment::new(base, ours);
     diff.hunks.iter().zip(made).zip(&applied.sites).all(|((hunk, made), site)| {

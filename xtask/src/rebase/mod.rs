@@ -14,6 +14,7 @@ mod choose;
 mod content;
 mod cover;
 mod engine;
+mod facts;
 mod merge;
 mod neighbours;
 mod objects;
@@ -26,8 +27,10 @@ mod solved;
 mod tree;
 mod verify;
 
+pub use choose::distance;
 pub use content::Content;
 pub use engine::Engine;
+pub use facts::Facts;
 pub use outcome::{Cell, Collision, FileReport, HunkReport, Outcome};
 pub use patched::patched_tree;
 pub use settle::{Settled, settle};

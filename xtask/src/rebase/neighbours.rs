@@ -9,6 +9,7 @@ use git2::Repository;
 
 use super::attempt::{Known, Origin, attempt};
 use super::carry::Base;
+use super::facts::Facts;
 use super::objects::Blobs;
 use super::outcome::Outcome;
 use super::record;
@@ -20,6 +21,7 @@ use crate::series::Patch;
 pub fn by_way_of_neighbours(
     repo: &Repository,
     blobs: &Blobs,
+    facts: &Facts,
     patch: &Patch,
     runs: &mut [VersionRun],
 ) -> Result<()> {
@@ -28,7 +30,7 @@ pub fn by_way_of_neighbours(
         matches!(outcome, Some(Outcome::Conflict | Outcome::NeedsReview))
     };
     let solved = |r: &VersionRun| r.solved.last().is_some_and(Option::is_some);
-    let (known, mut diffs) = (Known::default(), Diffs::new());
+    let (known, mut diffs) = (Known::new(facts), Diffs::new());
     let mut origins: HashMap<usize, Origin> = HashMap::new();
     let mut tried: HashSet<(usize, usize)> = HashSet::new();
     loop {

@@ -6,6 +6,7 @@ use git2::{Oid, Repository};
 
 use super::carry::{self, Base};
 use super::content::Content;
+use super::facts::Facts;
 use super::objects::Blobs;
 use super::tree::{State, Unreadable};
 use crate::fault::Fault;
@@ -32,7 +33,7 @@ pub fn patched_tree(
             .hint("its `id` fields are the names")
             .into());
     }
-    let blobs = Blobs::default();
+    let (blobs, facts) = (Blobs::default(), Facts::default());
     // The whole series, and beside it the part that is asked for.
     let mut full = State::new(version, tree);
     let mut part = State::new(version, tree);
@@ -62,7 +63,7 @@ pub fn patched_tree(
                 .map_err(|m| unreadable(&m))?
                 .ok_or_else(|| stale("no such file"))?;
             let applied = carry::on_base(diff, &before).map_err(|m| stale(&m.reason))?;
-            let after = std::sync::Arc::new(Content::new(applied.bytes));
+            let after = std::sync::Arc::new(Content::new(applied.bytes(diff, &before)));
             full.touched.insert(diff.path.clone(), (mode, after.clone()));
             if !wanted {
                 continue;
@@ -75,7 +76,7 @@ pub fn patched_tree(
                 Some(after)
             } else {
                 let base = Base::new(diff, before)?;
-                let carried = carry::carry(diff, base.as_ref(), &ours)?;
+                let carried = carry::carry(diff, base.as_ref(), &ours, &facts)?;
                 carried.after.filter(|_| carried.outcome.is_applied())
             };
             let carried = carried.ok_or_else(|| {

@@ -292,6 +292,6 @@ fn strictly_gives(diff: &FileDiff, before: &Content, expected: &Expected, after:
     applied.is_some_and(|applied| {
         let mut hunks = diff.hunks.iter().zip(&applied.sites).enumerate();
         hunks.all(|(i, (h, site))| site.nearest && expected.holds(i, h, before, site))
-            && applied.bytes == after.bytes
+            && applied.gives(diff, before, &after.bytes)
     })
 }

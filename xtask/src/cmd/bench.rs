@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask bench`
+
+use anyhow::Result;
+
+use super::{Context, bench_rebase};
+use crate::fault::Status;
+
+/// Measure, against other tools on the same input
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum What {
+    Rebase(bench_rebase::Args),
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    match &args.what {
+        What::Rebase(args) => bench_rebase::run(context, args),
+    }
+}

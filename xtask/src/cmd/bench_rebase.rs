@@ -1,0 +1,412 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask bench rebase`: the matrix of patches and versions, ours and git's way, in one run.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result};
+use git2::{Oid, Repository};
+use serde::Serialize;
+
+use super::Context;
+use super::rebase_patches::targets;
+use crate::exec::{self, Call};
+use crate::fault::{Fault, Status};
+use crate::rebase::{self, Engine, Facts, State, Target, VersionRun};
+use crate::series::{self, Series};
+use crate::sources::{Lock, OLDEST_MAJOR, Sources};
+use crate::version::SystemdVersion;
+
+/// Carry the series to every version that is here, and let git do the same merges
+///
+/// Tree ids are compared, not only times. Of several rounds the fastest counts, for each contender:
+/// what else the machine does can only slow them down.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Rounds for each contender
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    rounds: u32,
+
+    /// Leave git out: our own stages alone
+    #[arg(long)]
+    alone: bool,
+}
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    versions: usize,
+    patches: usize,
+    /// Patches applied to versions.
+    merges: usize,
+    threads: usize,
+    /// The first run on a machine.
+    first: Stages,
+    /// A run that knows what the first one has proved.
+    again: Stages,
+    contenders: Vec<Contender>,
+}
+
+/// Milliseconds of the fastest round, by stage.
+#[derive(Debug, Clone, Copy, Serialize)]
+struct Stages {
+    carry_ms: f64,
+    variants_ms: f64,
+    verify_ms: f64,
+    total_ms: f64,
+    /// Time on all processors together, in the round with the least.
+    cpu_ms: f64,
+}
+
+/// Another way to do the same.
+#[derive(Serialize)]
+struct Contender {
+    name: &'static str,
+    ms: f64,
+    /// How often this many of our whole runs fit into its time.
+    times_ours: f64,
+    same_tree: usize,
+    other_tree: usize,
+    conflicts: usize,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let ui = context.ui;
+    let patches = context.checkout.patches();
+    let series = series::load(&patches)?;
+    let lock = Lock::load(&context.checkout.lock())?;
+    let sources = Sources::open(&context.cache, lock, &context.global.into(), ui)?;
+    let mut wanted = BTreeMap::new();
+    for known in sources.known() {
+        let version = known.version;
+        if known.refused.is_none() && version.major >= OLDEST_MAJOR && !version.is_candidate() {
+            wanted.insert(version, sources.get(version)?);
+        }
+    }
+    if wanted.is_empty() {
+        return Err(Fault::new("no version of systemd is here")
+            .hint("--systemd-git PATH names a clone")
+            .into());
+    }
+    let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
+    let targets = targets(&sources, &series, &wanted)?;
+    let git = sources.git().path().to_owned();
+
+    let input = Input { git: &git, patches: &patches, series: &series, targets: &targets };
+    let (mut first, mut again): (Option<Stages>, Option<Stages>) = (None, None);
+    let mut runs = Vec::new();
+    let step = ui.step("our way");
+    for _ in 0..args.rounds.max(1) {
+        let (round, facts, found) = ours(&input, &versions, Facts::default())?;
+        first = Some(first.map_or(round, |best| best.least(round)));
+        let (round, _, _) = ours(&input, &versions, facts)?;
+        again = Some(again.map_or(round, |best| best.least(round)));
+        runs = found;
+    }
+    step.done("");
+    let (first, stages) = first.zip(again).context("no round was run")?;
+    let mut contenders = Vec::new();
+    if !args.alone {
+        let scratch = Scratch::make(&git, &runs)?;
+        type Way = fn(&Scratch) -> Result<Tally>;
+        let ways: [(&'static str, Way); 2] =
+            [("git merge-tree --stdin", merge_tree), ("git replay, one a version", replay)];
+        for (name, way) in ways {
+            let step = ui.step(name);
+            let mut best: Option<Tally> = None;
+            for _ in 0..args.rounds.max(1) {
+                exec::check_interrupt()?;
+                let tally = way(&scratch)?;
+                best = Some(best.filter(|b| b.time <= tally.time).unwrap_or(tally));
+            }
+            step.done("");
+            let Some(tally) = best else { continue };
+            let ms = milliseconds(tally.time);
+            contenders.push(Contender {
+                name,
+                ms,
+                times_ours: ms / stages.total_ms,
+                same_tree: tally.same,
+                other_tree: tally.other,
+                conflicts: tally.conflicts,
+            });
+        }
+    }
+    let merges = runs.iter().flat_map(|r| &r.cells).filter(|c| c.outcome.is_applied()).count();
+    let document = Document {
+        schema: 1,
+        versions: versions.len(),
+        patches: series.patches.len(),
+        merges,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+        first,
+        again: stages,
+        contenders,
+    };
+    if context.global.json {
+        ui.json(&document)?;
+    } else {
+        ui.result(&text(&document));
+    }
+    Ok(Status::Yes)
+}
+
+impl Stages {
+    fn least(self, other: Stages) -> Stages {
+        let cpu_ms = self.cpu_ms.min(other.cpu_ms);
+        let best = if self.total_ms <= other.total_ms { self } else { other };
+        Stages { cpu_ms, ..best }
+    }
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1000.0
+}
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
+struct Input<'a> {
+    git: &'a Path,
+    patches: &'a Path,
+    series: &'a Series,
+    targets: &'a [Target],
+}
+
+/// One whole run, which opens the repository anew: of runs before it has the facts, if given any.
+fn ours(
+    input: &Input<'_>,
+    versions: &[SystemdVersion],
+    facts: Facts,
+) -> Result<(Stages, Facts, Vec<VersionRun>)> {
+    let Input { git, patches, series, targets } = *input;
+    let (start, cpu) = (Instant::now(), processor_time());
+    let mut engine = Engine::open(git)?.knowing(facts);
+    let runs = engine.run(series, targets, versions)?;
+    let carried = start.elapsed();
+    let verified: Vec<&VersionRun> = runs.iter().filter(|r| r.is_settled()).collect();
+    rebase::settle(series, &verified, &[], &[])?;
+    let chosen = start.elapsed();
+    // A version for which a variant would first have to be written cannot be read back.
+    let on_disk = |run: &&VersionRun| {
+        let applied = series.patches.iter().zip(&run.solved).filter(|(_, s)| s.is_some());
+        applied.into_iter().all(|(p, _)| p.variant_for(run.version).is_some())
+    };
+    let on_disk: Vec<&VersionRun> = verified.into_iter().filter(on_disk).collect();
+    rebase::verify(&mut engine, patches, &|path| std::fs::read(path), &on_disk)?;
+    let total = start.elapsed();
+    let stages = Stages {
+        carry_ms: milliseconds(carried),
+        variants_ms: milliseconds(chosen - carried),
+        verify_ms: milliseconds(total - chosen),
+        total_ms: milliseconds(total),
+        cpu_ms: milliseconds(processor_time() - cpu),
+    };
+    let facts = engine.facts().to_bytes().unwrap_or_default();
+    Ok((stages, Facts::from_bytes(&facts), runs))
+}
+
+/// The same merges as commits in a repository of their own, so that git can do them.
+struct Scratch {
+    dir: tempfile::TempDir,
+    merges: Vec<Merge>,
+    replays: Vec<Replay>,
+}
+
+/// One patch onto one version, on top of the patches before it.
+struct Merge {
+    base: Oid,
+    ours: Oid,
+    theirs: Oid,
+    tree: Oid,
+}
+
+/// The whole series of one version onto another one.
+struct Replay {
+    from: Oid,
+    branch: String,
+    onto: Oid,
+    tree: Oid,
+}
+
+struct Tally {
+    time: Duration,
+    same: usize,
+    other: usize,
+    conflicts: usize,
+}
+
+impl Scratch {
+    fn make(git: &Path, runs: &[VersionRun]) -> Result<Scratch> {
+        let dir = tempfile::Builder::new().prefix("plainboot-bench-").tempdir()?;
+        let repo = Repository::init_bare(dir.path())?;
+        let objects = format!("{}\n", git.join("objects").display());
+        crate::atomic::write(&dir.path().join("objects/info/alternates"), objects.as_bytes())?;
+        let repo = Repository::open_bare(repo.path())?;
+        // Per version: its commit, and one more for each patch.
+        let mut chains: BTreeMap<SystemdVersion, Vec<Oid>> = BTreeMap::new();
+        for run in runs {
+            let mut state = State::new(run.version, run.state.tree);
+            let mut chain = vec![commit(&repo, run.state.tree, None)?];
+            for solved in &run.solved {
+                for file in solved.iter().flat_map(|s| &s.files) {
+                    state.touched.insert(file.path.clone(), (file.mode, file.after.clone()));
+                }
+                let tree = state.write(&repo)?;
+                chain.push(commit(&repo, tree, chain.last().copied())?);
+            }
+            chains.insert(run.version, chain);
+        }
+        let tree = |id: Oid| repo.find_commit(id).map(|c| c.tree_id());
+        let mut merges = Vec::new();
+        let mut replays = Vec::new();
+        let mut bases: Vec<SystemdVersion> = Vec::new();
+        for run in runs {
+            let here = &chains[&run.version];
+            for (index, cell) in run.cells.iter().enumerate() {
+                let made = cell.from.and_then(|v| chains.get(&v));
+                let (true, Some(made)) = (cell.outcome.is_applied(), made) else { continue };
+                merges.push(Merge {
+                    base: made[index],
+                    ours: here[index],
+                    theirs: made[index + 1],
+                    tree: tree(here[index + 1])?,
+                });
+                bases.extend(cell.from);
+            }
+        }
+        bases.sort();
+        bases.dedup();
+        let whole = |v: &SystemdVersion| runs.iter().any(|r| r.version == *v && r.is_settled());
+        bases.retain(whole);
+        for base in &bases {
+            let last = chains[base].last().copied().context("empty chain")?;
+            repo.reference(&format!("refs/heads/from-{base}"), last, false, "bench")?;
+        }
+        for run in runs.iter().filter(|r| r.is_settled()) {
+            let others = bases.iter().filter(|b| **b != run.version);
+            let Some(near) = others.min_by_key(|b| rebase::distance(**b, run.version)) else {
+                continue;
+            };
+            let here = &chains[&run.version];
+            replays.push(Replay {
+                from: chains[near][0],
+                branch: format!("refs/heads/from-{near}"),
+                onto: here[0],
+                tree: tree(here[here.len() - 1])?,
+            });
+        }
+        Ok(Scratch { dir, merges, replays })
+    }
+
+    fn git(&self) -> Call {
+        // Nothing of the user's configuration, such as a merge driver, takes part.
+        Call::new("git")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .env("GIT_COMMITTER_NAME", "bench")
+            .env("GIT_COMMITTER_EMAIL", "bench@localhost")
+            .arg("-C")
+            .arg(self.dir.path())
+            .deadline(Duration::from_secs(300))
+    }
+}
+
+fn commit(repo: &Repository, tree: Oid, parent: Option<Oid>) -> Result<Oid> {
+    let who = git2::Signature::new("bench", "bench@localhost", &git2::Time::new(0, 0))?;
+    let parent = parent.map(|p| repo.find_commit(p)).transpose()?;
+    let parents: Vec<&git2::Commit<'_>> = parent.iter().collect();
+    Ok(repo.commit(None, &who, &who, "bench", &repo.find_tree(tree)?, &parents)?)
+}
+
+/// All merges in one process, each given its base, as fast as git can be told to.
+fn merge_tree(scratch: &Scratch) -> Result<Tally> {
+    let mut input = String::new();
+    for merge in &scratch.merges {
+        let _ = writeln!(input, "{} -- {} {}", merge.base, merge.ours, merge.theirs);
+    }
+    let args = ["merge-tree", "--write-tree", "--no-messages", "--stdin"];
+    let start = Instant::now();
+    let call = scratch.git().args(args).input(move |pipe| pipe.write_all(input.as_bytes()));
+    let answer = call.output()?;
+    let mut tally = Tally { time: start.elapsed(), same: 0, other: 0, conflicts: 0 };
+    if !answer.status.success() {
+        return Err(Fault::new(format!("git merge-tree --stdin: {}", answer.error_text()))
+            .hint("git 2.40 or newer can do this; --alone leaves git out")
+            .into());
+    }
+    let text = answer.text();
+    let mut words = text.split('\0').map(str::trim).filter(|w| !w.is_empty()).peekable();
+    for merge in &scratch.merges {
+        let clean = words.next().context("git merge-tree said less than was asked")? == "1";
+        let tree = words.next().context("git merge-tree named no tree")?;
+        match (clean, tree == merge.tree.to_string()) {
+            (true, true) => tally.same += 1,
+            (true, false) => tally.other += 1,
+            (false, _) => tally.conflicts += 1,
+        }
+        // The conflicting files, until the next merge begins.
+        while words.next_if(|w| *w != "0" && *w != "1").is_some() {}
+    }
+    Ok(tally)
+}
+
+/// One `git replay` of the five patches for each version, from the nearest version of a variant.
+fn replay(scratch: &Scratch) -> Result<Tally> {
+    let mut tally = Tally { time: Duration::ZERO, same: 0, other: 0, conflicts: 0 };
+    let repo = Repository::open_bare(scratch.dir.path())?;
+    for replay in &scratch.replays {
+        let range = format!("{}..{}", replay.from, replay.branch);
+        let start = Instant::now();
+        let args = ["replay", "--onto", &replay.onto.to_string(), &range];
+        let answer = scratch.git().args(args).output()?;
+        tally.time += start.elapsed();
+        match answer.status.code() {
+            Some(0) => {}
+            Some(1) => {
+                tally.conflicts += 1;
+                continue;
+            }
+            _ => {
+                return Err(Fault::new(format!("git replay: {}", answer.error_text()))
+                    .hint("git 2.44 or newer can do this; --alone leaves git out")
+                    .into());
+            }
+        }
+        // `update refs/heads/… <new> <old>`
+        let text = answer.text();
+        let new = text.split(' ').nth(2).context("git replay named no commit")?;
+        let same = repo.find_commit(Oid::from_str(new)?)?.tree_id() == replay.tree;
+        *(if same { &mut tally.same } else { &mut tally.other }) += 1;
+    }
+    Ok(tally)
+}
+
+fn text(d: &Document) -> String {
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{} patches x {} versions: {} applied, on {} threads",
+        d.patches, d.versions, d.merges, d.threads
+    );
+    for (name, s) in [("ours, the first run", &d.first), ("ours, any later run", &d.again)] {
+        let _ = writeln!(
+            text,
+            "  {name:<26}{:>7.0} ms   carry {:.0}, choose {:.0}, verify {:.0}; processor {:.0}",
+            s.total_ms, s.carry_ms, s.variants_ms, s.verify_ms, s.cpu_ms
+        );
+    }
+    for c in &d.contenders {
+        let _ = writeln!(
+            text,
+            "  {:<26}{:>7.0} ms   {:.1} times ours; trees: {} same, {} other, {} conflicts",
+            c.name, c.ms, c.times_ours, c.same_tree, c.other_tree, c.conflicts
+        );
+    }
+    text
+}
