@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 
 use super::evidence::Evidence;
-use super::expect::Row;
+use super::expect::{Mode, Row};
 use crate::engine::{Container, Engine, Start};
 
 /// Includes a unit file under its name.
@@ -100,7 +100,29 @@ pub struct Site<'a> {
 impl<'a> Site<'a> {
     /// The image, run as the main container is.
     pub fn start(&self) -> Start {
-        self.row.start(self.image, &self.engine.facts)
+        let start = self.row.start(self.image, &self.engine.facts);
+        // Stock systemd itself, under examination: it cannot do without a mount there.
+        let stock = self.row.mode == Mode::Writable && self.stock == Some(self.image);
+        if stock { start.options(&["--tmpfs=/run"]) } else { start }
+    }
+
+    /// Starts a container beside the main one, and notes how its boot ends as `booted`. `None`, with
+    /// its log noted, if nothing is left to look at.
+    pub fn boot(
+        &self,
+        name: &str,
+        start: &Start,
+        until: Until,
+        seen: &mut Evidence,
+    ) -> Result<Option<Other<'a>>> {
+        let other = self.another(name, start)?;
+        let booted = boot(&other.container, until.left())?;
+        seen.put("booted", &booted.state);
+        if booted.is_over() {
+            seen.put("log", other.container.log()?);
+            return Ok(None);
+        }
+        Ok(Some(other))
     }
 
     /// Starts a container beside the main one; its transcript is kept when it ends.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Check, Group, Outcome, Probe, all, same};
-use crate::boot::bench::{Site, Until, boot, note, put_fixtures};
+use crate::boot::bench::{Site, Until, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::engine::{Container, Start};
 
@@ -84,9 +84,9 @@ fn ended(
     name: &str,
     how: impl FnOnce(&Container<'_>) -> Result<()>,
 ) -> Result<Evidence> {
-    let other = site.another(name, &Start::plain(site.image))?;
     let mut seen = Evidence::default();
-    seen.put("state", boot(&other.container, until.left())?.state);
+    let start = Start::plain(site.image);
+    let Some(other) = site.boot(name, &start, until, &mut seen)? else { return Ok(seen) };
     put_fixtures(&other.container, until)?;
     let start = [("start", "systemctl start plainboot-stop.service")];
     note(&other.container, until, &mut seen, &start)?;

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::services::{started, with_units};
 use super::{Check, Group, Mode, Outcome, Probe, all, same, shorten};
-use crate::boot::bench::{boot, note, put_fixtures};
+use crate::boot::bench::{note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::engine::Start;
 
@@ -91,10 +91,12 @@ pub const STALLED: Check = Check {
     // a buffer of 1 MB each. So a client that has stopped holds back everything, once that buffer,
     // its connection and the container's pipe are full; `blocked` shows that they are.
     probe: Probe::Apart(|site, until| {
-        let other = site.another("stalled-reader", &Start::plain(site.image))?;
-        let container = &other.container;
         let mut seen = Evidence::default();
-        seen.put("booted", boot(container, until.left())?.state);
+        let start = Start::plain(site.image);
+        let Some(other) = site.boot("stalled-reader", &start, until, &mut seen)? else {
+            return Ok(seen);
+        };
+        let container = &other.container;
         put_fixtures(container, until)?;
         let reader = container.attach(&site.dir.join("stalled-reader/attached.txt"))?;
         // The client is there once it has shown something.

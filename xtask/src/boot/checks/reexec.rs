@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::services::started;
 use super::{Check, Group, Mode, Outcome, Probe, all, same, shorten};
-use crate::boot::bench::{boot, note, put_fixtures};
+use crate::boot::bench::{note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::engine::Start;
 
@@ -36,10 +36,9 @@ pub const REEXEC: Check = Check {
     proves: &[],
     after_the_end: true,
     probe: Probe::Apart(|site, until| {
-        let other = site.another("reexec", &Start::plain(site.image))?;
-        let booted = boot(&other.container, until.left())?;
         let mut seen = Evidence::default();
-        seen.put("booted", booted.state);
+        let start = Start::plain(site.image);
+        let Some(other) = site.boot("reexec", &start, until, &mut seen)? else { return Ok(seen) };
         note(&other.container, until, &mut seen, &SCRIPTS)?;
         Ok(seen)
     }),
@@ -71,9 +70,10 @@ pub const DAEMON_REEXEC: Check = Check {
     after_the_end: true,
     modes: &[Mode::Plain, Mode::Writable],
     probe: Probe::Apart(|site, until| {
-        let other = site.another("daemon-reexec", &site.start())?;
         let mut seen = Evidence::default();
-        seen.put("booted", boot(&other.container, until.left())?.state);
+        let Some(other) = site.boot("daemon-reexec", &site.start(), until, &mut seen)? else {
+            return Ok(seen);
+        };
         put_fixtures(&other.container, until)?;
         let units = "plainboot-simple.service plainboot-forking-pidfile.service \
                      plainboot-delegate.service";

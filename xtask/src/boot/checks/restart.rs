@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Check, Outcome, Probe, all, same};
-use crate::boot::bench::{Until, boot, note, put_fixtures};
+use crate::boot::bench::{Other, Site, Until, boot, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::engine::{Container, Start};
 
@@ -23,8 +23,8 @@ pub const RESTART: Check = Check {
     id: "boot.restart",
     title: "docker restart, three times: /run is empty, daemons come back",
     probe: Probe::Apart(|site, until| {
-        let other = site.another("restart", &Start::plain(site.image))?;
-        let mut seen = prepare(&other.container, until)?;
+        let mut seen = Evidence::default();
+        let Some(other) = prepare(site, "restart", until, &mut seen)? else { return Ok(seen) };
         for round in ROUNDS {
             note(&other.container, until, &mut seen, &[(&format!("{round}.plant"), PLANT)])?;
             let start = Instant::now();
@@ -54,8 +54,8 @@ pub const KILLED: Check = Check {
     id: "boot.killed",
     title: "SIGKILL and docker start: /run is empty, daemons come back",
     probe: Probe::Apart(|site, until| {
-        let other = site.another("killed", &Start::plain(site.image))?;
-        let mut seen = prepare(&other.container, until)?;
+        let mut seen = Evidence::default();
+        let Some(other) = prepare(site, "killed", until, &mut seen)? else { return Ok(seen) };
         note(&other.container, until, &mut seen, &[("again.plant", PLANT)])?;
         other.container.kill("SIGKILL")?;
         if let Some(code) = other.container.wait(until.left())? {
@@ -81,18 +81,24 @@ const PLANT: &str = "mkdir /run/plainboot && touch /run/plainboot/secret /run/pl
     test -e /run/systemd/transient/plainboot-transient.service";
 
 /// Boots it with a daemon that starts at boot, and refuses to where its PID file exists.
-fn prepare(container: &Container<'_>, until: Until) -> Result<Evidence> {
-    let mut seen = Evidence::default();
-    seen.put("state", boot(container, until.left())?.state);
-    put_fixtures(container, until)?;
-    let enable = [("enable", "systemctl enable --now plainboot-forking-pidfile.service")];
-    note(container, until, &mut seen, &enable)?;
-    Ok(seen)
+fn prepare<'a>(
+    site: &Site<'a>,
+    name: &str,
+    until: Until,
+    seen: &mut Evidence,
+) -> Result<Option<Other<'a>>> {
+    let other = site.boot(name, &Start::plain(site.image), until, seen)?;
+    if let Some(other) = &other {
+        put_fixtures(&other.container, until)?;
+        let enable = [("enable", "systemctl enable --now plainboot-forking-pidfile.service")];
+        note(&other.container, until, seen, &enable)?;
+    }
+    Ok(other)
 }
 
 fn prepared(seen: &Evidence) -> Outcome {
     all([
-        same("the state", seen.get("state"), "running"),
+        same("the state", seen.get("booted"), "running"),
         same("the daemon's first start", seen.get("enable.status"), "0"),
     ])
 }

@@ -5,7 +5,7 @@ use anyhow::Result;
 
 use super::start::{judge_boot, with_options};
 use super::{Check, Group, Outcome, Probe, all, same, shorten};
-use crate::boot::bench::{Site, Until, boot, note, put_fixtures};
+use crate::boot::bench::{Site, Until, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::boot::plain_text;
 use crate::engine::Start;
@@ -17,11 +17,10 @@ pub const HOST_CGROUP_NAMESPACE: Check = Check {
     title: "--cgroupns=host: runs, and takes no process for its own",
     probe: Probe::Apart(|site, until| {
         let mut seen = Evidence::default();
-        let other = site.another(
-            "row-host-cgroupns",
-            &Start::plain(site.image).options(&["--cgroupns=host"]),
-        )?;
-        seen.put("state", boot(&other.container, until.left())?.state);
+        let start = Start::plain(site.image).options(&["--cgroupns=host"]);
+        let name = "row-host-cgroupns";
+        let Some(other) = site.boot(name, &start, until, &mut seen)? else { return Ok(seen) };
+        seen.put("state", seen.get("booted").to_owned());
         let scripts = [
             ("failed", "systemctl --failed --no-legend --plain"),
             ("jobs", "systemctl list-jobs --no-legend --plain"),
@@ -85,8 +84,8 @@ pub const NO_CAPABILITIES: Check = Check {
     probe: Probe::Apart(|site, until| {
         let mut seen = Evidence::default();
         let start = Start::plain(site.image).options(&["--cap-drop=ALL"]);
-        let other = site.another("row-no-capabilities", &start)?;
-        seen.put("state", boot(&other.container, until.left())?.state);
+        let name = "row-no-capabilities";
+        let Some(other) = site.boot(name, &start, until, &mut seen)? else { return Ok(seen) };
         let scripts = [
             ("capabilities", "sed -n 's/^CapBnd:\t//p' /proc/1/status"),
             ("dbus", "systemctl is-failed dbus.service"),
@@ -110,7 +109,7 @@ pub const NO_CAPABILITIES: Check = Check {
     judge: |seen, _| {
         all([
             same("its capabilities", seen.get("capabilities"), "0000000000000000"),
-            same("the state", seen.get("state"), "degraded"),
+            same("the state", seen.get("booted"), "degraded"),
             same("dbus", seen.get("dbus"), "failed"),
             same("the search for its reason", seen.get("why.status"), "0"),
             same("a service of root", seen.get("run"), "works"),
@@ -218,9 +217,9 @@ fn not_pid1(seen: &Evidence, _: &super::Expect) -> Outcome {
 }
 
 fn shifted(site: &Site<'_>, until: Until, name: &str) -> Result<Evidence> {
-    let other = site.another(name, &Start::plain(site.image))?;
     let mut seen = Evidence::default();
-    seen.put("state", boot(&other.container, until.left())?.state);
+    let start = Start::plain(site.image);
+    let Some(other) = site.boot(name, &start, until, &mut seen)? else { return Ok(seen) };
     note(&other.container, until, &mut seen, &[("map", "cat /proc/1/uid_map")])?;
     Ok(seen)
 }
@@ -230,7 +229,7 @@ fn judge_shifted(seen: &Evidence, _: &super::Expect) -> Outcome {
     let first = seen.get("map").lines().next().unwrap_or_default();
     let outside = first.split_whitespace().nth(1).and_then(|n| n.parse::<u64>().ok());
     all([
-        same("the state", seen.get("state"), "running"),
+        same("the state", seen.get("booted"), "running"),
         Outcome::holds_if(outside.is_some_and(|uid| uid > 0), || {
             format!("root is not mapped: `{first}`")
         }),
@@ -258,7 +257,7 @@ mod tests {
     fn a_user_that_is_mapped_to_itself_is_not_mapped() {
         let judge = |map| {
             let expect = super::super::tests::expect();
-            judge_shifted(&[("state", "running"), ("map", map)].into(), &expect)
+            judge_shifted(&[("booted", "running"), ("map", map)].into(), &expect)
         };
         assert_eq!(judge("         0     100000      65536"), Outcome::Holds);
         assert_ne!(judge("         0          0 4294967295"), Outcome::Holds);

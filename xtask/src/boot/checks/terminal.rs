@@ -2,7 +2,7 @@
 //! A terminal's window changes its size, and the system goes on.
 
 use super::{Check, Probe, all, same};
-use crate::boot::bench::{boot, note};
+use crate::boot::bench::note;
 use crate::boot::evidence::Evidence;
 use crate::engine::Start;
 
@@ -15,9 +15,9 @@ pub const RESIZE: Check = Check {
     // terminal of the container passes the signal on to PID 1, as it does with all it gets. NixOS
     // links kbrequest.target to rescue.target, so it is made so here.
     probe: Probe::Apart(|site, until| {
-        let other = site.another("resize", &Start::plain(site.image).options(&["--tty"]))?;
         let mut seen = Evidence::default();
-        seen.put("booted", boot(&other.container, until.left())?.state);
+        let start = Start::plain(site.image).options(&["--tty"]);
+        let Some(other) = site.boot("resize", &start, until, &mut seen)? else { return Ok(seen) };
         let link = "ln -s rescue.target /usr/lib/systemd/system/kbrequest.target && \
                     systemctl daemon-reload";
         let resize = "stty -F /dev/console rows 50 cols 90 && stty -F /dev/console size";
