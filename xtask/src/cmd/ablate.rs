@@ -13,7 +13,7 @@ use crate::boot::expect::Row;
 use crate::boot::record::{CheckRecord, Subject};
 use crate::boot::verdict::Outcome;
 use crate::fault::{Fault, Kind, kind_of};
-use crate::image::{self, Image, Layer, lived_in};
+use crate::image::{self, Base, Image, Layer, lived_in};
 use crate::profile::Profile;
 use crate::series::{self, Series};
 use crate::sources::Sources;
@@ -120,12 +120,12 @@ impl Without<'_> {
         if lacking.is_empty() {
             return Ok(());
         }
-        let below = vec![self.base.clone(), lived_in::layer()?];
+        let below = Base::of("lived in", vec![self.base.clone(), lived_in::layer()?]);
         let image = |profile: &Profile, flavour: &str| {
             let mut identity = systemd.identity.clone();
             identity.flavour = flavour.to_owned();
             let layer = image::systemd_layer(&systemd.tree, profile)?;
-            anyhow::Ok(Image::on(&identity, profile, below.clone(), layer))
+            anyhow::Ok(Image::on(&below, &identity, profile, layer, None))
         };
         let named: Vec<&str> = lacking.iter().map(|l| l.check.as_str()).collect();
         let whole = image(profile, "patched, on a lived-in base")?;

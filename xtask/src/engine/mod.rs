@@ -141,6 +141,26 @@ impl Engine {
         Ok(reference)
     }
 
+    /// Writes an image of the engine's to a file, as an archive.
+    ///
+    /// # Errors
+    /// The engine does not have it; it is not asked to download it.
+    pub fn save(&self, name: &str, to: &std::path::Path) -> Result<()> {
+        if !self.call(["image", "inspect", name]).output()?.status.success() {
+            let prompt = self.prompt();
+            let hint = if self.facts.private {
+                "the private engine holds no images of yours: give --base an archive \
+                 (docker save), or --engine docker"
+                    .to_owned()
+            } else {
+                format!("{prompt} pull {name}")
+            };
+            return Err(Fault::new(format!("the engine has no image `{name}`")).hint(hint).into());
+        }
+        let call = self.call(["save", "--output"]).arg(to).arg(name);
+        call.deadline(Duration::from_secs(600)).text().map(drop)
+    }
+
     /// Says what to do about a full disk, where that is what the engine complains about.
     fn no_space(&self, error: anyhow::Error) -> anyhow::Error {
         if !error.to_string().contains("no space left") {

@@ -8,14 +8,16 @@ pub mod archive;
 pub mod base;
 pub mod layer;
 pub mod lived_in;
+pub mod needs;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-pub use base::base_layer;
+pub use base::{Base, base_layer};
 pub use layer::systemd_layer;
 
 use crate::profile::{Labelled, Profile};
@@ -83,35 +85,48 @@ pub struct Image {
     pub purpose: String,
     /// `stock`, `patched`, `without 0002-cgroup`.
     pub flavour: String,
+    /// The name it is given in an engine; without one it follows from the content.
+    name: Option<String>,
     layers: Vec<Layer>,
     config: Vec<u8>,
     manifest: Vec<u8>,
 }
 
 impl Image {
-    /// Puts layers and configuration together.
+    /// An image of the tests: one base layer, and a name that follows from its content.
     pub fn new(identity: &Identity, profile: &Profile, base: Layer, systemd: Layer) -> Image {
-        Image::on(identity, profile, vec![base], systemd)
+        Image::on(&Base::of("debian", vec![base]), identity, profile, systemd, None)
     }
 
-    /// The same, on a base of several layers.
-    pub fn on(identity: &Identity, profile: &Profile, base: Vec<Layer>, systemd: Layer) -> Image {
+    /// Puts layers and configuration together. `name` is what the user calls the image.
+    pub fn on(
+        base: &Base,
+        identity: &Identity,
+        profile: &Profile,
+        systemd: Layer,
+        name: Option<&str>,
+    ) -> Image {
         let flavour: String = identity
             .flavour
             .chars()
             .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
             .collect();
         let purpose = format!("{}-{flavour}", identity.version);
-        let layers: Vec<Layer> = base.into_iter().chain([systemd]).collect();
-        let config = config(identity, &purpose, profile, &layers).to_string().into_bytes();
+        let layers: Vec<Layer> = base.layers.iter().cloned().chain([systemd]).collect();
+        // An image of the user's is none that a later run may replace.
+        let label = name.is_none().then_some(purpose.as_str());
+        let config = config(base, identity, label, profile, &layers).to_string().into_bytes();
         let manifest = manifest(&config, &layers).to_string().into_bytes();
         let title = format!("systemd {} ({})", identity.version, identity.flavour);
         let flavour = identity.flavour.clone();
-        Image { title, purpose, flavour, layers, config, manifest }
+        Image { title, purpose, flavour, name: name.map(str::to_owned), layers, config, manifest }
     }
 
-    /// The name it has in an engine: `plainboot:262-patched-0123456789ab`.
+    /// The name it has in an engine: the user's, or `plainboot:262-patched-0123456789ab`.
     pub fn reference(&self) -> String {
+        if let Some(name) = &self.name {
+            return name.clone();
+        }
         let digest = digest_of(&self.config);
         format!("plainboot:{}-{}", self.purpose, &digest["sha256:".len()..][..12])
     }
@@ -137,35 +152,66 @@ impl Image {
     }
 }
 
-fn config(identity: &Identity, purpose: &str, profile: &Profile, layers: &[Layer]) -> Value {
-    let created = "2020-01-01T00:00:00Z";
-    let architecture = match std::env::consts::ARCH {
+/// Docker's name for the architecture that programs are built for here.
+pub fn arch() -> &'static str {
+    match std::env::consts::ARCH {
         "x86_64" => "amd64",
         "aarch64" => "arm64",
         other => other,
-    };
+    }
+}
+
+fn config(
+    base: &Base,
+    identity: &Identity,
+    purpose: Option<&str>,
+    profile: &Profile,
+    layers: &[Layer],
+) -> Value {
+    let created = "2020-01-01T00:00:00Z";
     let patches: Vec<&str> = identity.patches.iter().map(String::as_str).collect();
-    let mut labels = profile.labels(Labelled { systemd: identity.version, patches: &patches });
+    let mut labels: BTreeMap<String, String> = base
+        .config
+        .get("Labels")
+        .and_then(|l| serde_json::from_value(l.clone()).ok())
+        .unwrap_or_default();
+    labels.extend(profile.labels(Labelled { systemd: identity.version, patches: &patches }));
     labels.insert("plainboot.flavour".into(), identity.flavour.clone());
     if let Some(tree) = &identity.tree {
         labels.insert("plainboot.systemd.tree".into(), tree.clone());
     }
-    labels.insert(PURPOSE.into(), purpose.to_owned());
-    let environment: Vec<String> = std::iter::once(PATH.to_owned())
-        .chain(profile.environment.iter().map(|(key, entry)| format!("{key}={}", entry.value)))
-        .collect();
+    if let Some(purpose) = purpose {
+        labels.insert(PURPOSE.into(), purpose.to_owned());
+    }
+    let mut environment: Vec<String> = base
+        .config
+        .get("Env")
+        .and_then(|e| serde_json::from_value(e.clone()).ok())
+        .unwrap_or_default();
+    let ours = profile.environment.iter().map(|(key, entry)| format!("{key}={}", entry.value));
+    for variable in std::iter::once(PATH.to_owned()).chain(ours) {
+        let key = variable.split('=').next().unwrap_or_default().to_owned() + "=";
+        // The base's maker knows best where its programs are.
+        if !environment.iter().any(|e| e.starts_with(&key)) {
+            environment.push(variable);
+        }
+    }
+    let mut settings = base.config.clone();
+    // systemd is what runs, and it runs as root.
+    for overruled in ["Entrypoint", "User", "Hostname", "Domainname", "Image"] {
+        settings.remove(overruled);
+    }
+    settings.insert("Cmd".into(), json!(profile.command.value));
+    settings.insert("Env".into(), json!(environment));
+    settings.insert("Labels".into(), json!(labels));
+    settings.insert("StopSignal".into(), json!(profile.stop_signal.value));
     let history: Vec<Value> =
         layers.iter().map(|l| json!({ "created": created, "created_by": l.created_by })).collect();
     json!({
-        "architecture": architecture,
+        "architecture": base.arch.as_deref().unwrap_or(arch()),
         "os": "linux",
         "created": created,
-        "config": {
-            "Cmd": profile.command.value,
-            "Env": environment,
-            "Labels": labels,
-            "StopSignal": profile.stop_signal.value,
-        },
+        "config": settings,
         "rootfs": {
             "type": "layers",
             "diff_ids": layers.iter().map(|l| l.digest.as_str()).collect::<Vec<_>>(),

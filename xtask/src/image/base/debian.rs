@@ -11,7 +11,8 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::{Content, EPOCH_S, Layer, digest_of, named};
+use super::super::{Content, EPOCH_S, Layer, digest_of, named};
+use super::Base;
 use crate::exec::{self, Call, Job};
 use crate::fault::Fault;
 use crate::ui::Ui;
@@ -49,7 +50,10 @@ if ls usr/lib/systemd/systemd >/dev/null 2>&1; then echo 'the base holds a syste
 dpkg-query --admindir="$PWD/var/lib/dpkg" -W >"$PLAINBOOT_PACKAGES""#;
 
 /// Changed whenever a rule above changes what the layer holds.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
+
+/// Folders whose owner is the user that apt happened to work as; apt makes them again.
+const VOLATILE: [&str; 2] = ["./var/cache/apt/archives/partial/", "./var/lib/apt/lists/partial/"];
 
 /// What a finished layer is, beside its tar.
 #[derive(Debug, Serialize, Deserialize)]
@@ -62,75 +66,165 @@ struct Recipe {
     size: u64,
 }
 
-/// The base layer from the cache, or a new one (about 20 s and 100 MB of downloads).
-///
-/// It is made again when the suite, the host's point release, or the rules of this file change.
-///
-/// # Errors
-/// mmdebstrap is missing or fails; the host's apt knows no mirror of the host's own suite.
+/// A Debian root of the host's own suite.
+#[derive(Debug, Clone, Default)]
+pub struct Debian {
+    /// Packages beyond those that systemd needs.
+    pub extra: Vec<String>,
+    /// Exactly these, as `name=version`: what an earlier base of ours recorded.
+    pub pinned: Option<Vec<String>>,
+}
+
+/// The base layer of the tests.
 pub fn base_layer(cache: &Cache, ui: &Ui) -> Result<Layer> {
-    let host = Host::read()?;
-    let dir = cache.images().join(host.key());
-    let (tar, recipe_file) = (dir.join("layer.tar"), dir.join("recipe.json"));
-    let recipe = match finished(&tar, &recipe_file) {
-        Some(recipe) => recipe,
-        None => {
-            let _lock = cache.lock("images")?;
-            // Another run may have made it while this one waited to be started.
-            match finished(&tar, &recipe_file) {
-                Some(recipe) => recipe,
-                None => make(&host, &dir, cache, ui)?,
+    Debian::default().layer(cache, ui).map(|(layer, _)| layer)
+}
+
+impl Debian {
+    /// The base, with the list of its packages.
+    pub fn base(&self, cache: &Cache, ui: &Ui) -> Result<Base> {
+        let (layer, recipe) = self.layer(cache, ui)?;
+        let mut base = Base::of(&format!("debian {}", recipe.suite), vec![layer]);
+        base.packages = recipe.pins();
+        Ok(base)
+    }
+
+    /// The layer from the cache, or a new one (about 20 s and 100 MB of downloads).
+    ///
+    /// It is made again when the suite, the host's point release, the packages or the rules of this
+    /// file change.
+    ///
+    /// # Errors
+    /// mmdebstrap is missing or fails; the host's apt knows no mirror of the host's own suite; the
+    /// mirror has other versions than those pinned.
+    fn layer(&self, cache: &Cache, ui: &Ui) -> Result<(Layer, Recipe)> {
+        let host = Host::read()?;
+        let dir = cache.images().join(self.key(&host));
+        let (tar, recipe_file) = (dir.join("layer.tar"), dir.join("recipe.json"));
+        let recipe = match finished(&tar, &recipe_file) {
+            Some(recipe) => recipe,
+            None => {
+                let _lock = cache.lock("images")?;
+                // Another run may have made it while this one waited to be started.
+                match finished(&tar, &recipe_file) {
+                    Some(recipe) => recipe,
+                    None => self.make(&host, &dir, cache, ui)?,
+                }
             }
+        };
+        let layer = Layer {
+            digest: recipe.digest.clone(),
+            size: recipe.size,
+            content: Content::File(tar),
+            created_by: format!("mmdebstrap --variant=minbase {}", recipe.suite),
+        };
+        Ok((layer, recipe))
+    }
+
+    fn key(&self, host: &Host) -> PathBuf {
+        let words = self.pinned.as_ref().unwrap_or(&self.extra).join("\n");
+        let all = format!(
+            "{RULES}\n{TIDY}\n{}\n{}\n{EPOCH_S}\n{words}\n{}",
+            host.point,
+            PACKAGES.join("\n"),
+            self.pinned.is_some()
+        );
+        let digest = digest_of(all.as_bytes());
+        format!("base-{}-{}", host.suite, &digest["sha256:".len()..][..12]).into()
+    }
+
+    /// What mmdebstrap is to include.
+    fn packages(&self) -> Vec<String> {
+        match &self.pinned {
+            Some(pinned) => pinned.clone(),
+            None => PACKAGES.iter().map(|p| (*p).to_owned()).chain(self.extra.clone()).collect(),
         }
-    };
-    let created_by = format!("mmdebstrap --variant=minbase {}", recipe.suite);
-    Ok(Layer { digest: recipe.digest, size: recipe.size, content: Content::File(tar), created_by })
+    }
+
+    fn make(&self, host: &Host, dir: &Path, cache: &Cache, ui: &Ui) -> Result<Recipe> {
+        if !exec::have("mmdebstrap") {
+            return Err(Fault::cannot_try("`mmdebstrap` is not installed")
+                .hint("as root: apt-get install mmdebstrap")
+                .into());
+        }
+        let sources = host.sources()?;
+        fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
+        sweep_parts(dir);
+        let part = tempfile::Builder::new().prefix("part-").tempdir_in(dir)?;
+        let (raw, list) = (part.path().join("raw.tar"), part.path().join("packages"));
+        let tar = part.path().join("layer.tar");
+        let step = ui.step(format!("make a Debian {} base layer", host.suite));
+        let log = cache.images().join("mmdebstrap.log");
+        let mut job = Job::contained("mmdebstrap", &log)
+            .env("SOURCE_DATE_EPOCH", EPOCH_S.to_string())
+            .env("PLAINBOOT_PACKAGES", &list)
+            .env("TMPDIR", part.path())
+            .deadline(Duration::from_secs(900))
+            .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
+            .arg(format!("--include={}", self.packages().join(",")))
+            .args(
+                ["doc", "man", "info", "locale"]
+                    .map(|d| format!("--dpkgopt=path-exclude=/usr/share/{d}/*")),
+            )
+            .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
+            .arg(format!("--customize-hook={TIDY}"));
+        for proxy in proxies() {
+            job = job.arg(format!("--aptopt={proxy}"));
+        }
+        job.arg(&host.suite).arg(&raw).args(&sources).run(|line| step.detail(line))?;
+        without_volatile(&raw, &tar)?;
+        let (digest, size) = hash(&tar)?;
+        let packages =
+            fs::read_to_string(&list)?.lines().map(|l| l.replace('\t', " ")).collect::<Vec<_>>();
+        let recipe = Recipe { rules: RULES, suite: host.suite.clone(), packages, digest, size };
+        self.check(&recipe)?;
+        fs::rename(&tar, dir.join("layer.tar"))?;
+        crate::atomic::write(&dir.join("recipe.json"), &serde_json::to_vec_pretty(&recipe)?)?;
+        step.done(&format!("{} packages, {} MB", recipe.packages.len(), size >> 20));
+        Ok(recipe)
+    }
+
+    /// The versions are those that were pinned.
+    fn check(&self, recipe: &Recipe) -> Result<()> {
+        let Some(pinned) = &self.pinned else { return Ok(()) };
+        let got = recipe.pins();
+        let other: Vec<&str> =
+            got.iter().filter(|p| !pinned.contains(p)).map(String::as_str).collect();
+        if other.is_empty() && got.len() == pinned.len() {
+            return Ok(());
+        }
+        Err(Fault::new(format!("the mirror gives other packages than listed: {}", other.join(" ")))
+            .hint("point the host's apt at a snapshot of that day, or record the list anew")
+            .into())
+    }
+}
+
+impl Recipe {
+    /// `name=version` of every package.
+    fn pins(&self) -> Vec<String> {
+        self.packages.iter().map(|p| p.replacen(' ', "=", 1)).collect()
+    }
+}
+
+/// Copies a tar byte by byte but for the entries in [`VOLATILE`].
+fn without_volatile(from: &Path, to: &Path) -> Result<()> {
+    let mut archive = tar::Archive::new(std::io::BufReader::new(fs::File::open(from)?));
+    let mut out = tar::Builder::new(std::io::BufWriter::new(fs::File::create(to)?));
+    for entry in archive.entries()?.raw(true) {
+        let mut entry = entry?;
+        if !VOLATILE.iter().any(|v| entry.path_bytes().as_ref() == v.as_bytes()) {
+            let header = entry.header().clone();
+            out.append(&header, &mut entry)?;
+        }
+    }
+    out.into_inner()?.into_inner().map_err(|e| e.into_error())?.sync_all()?;
+    Ok(())
 }
 
 fn finished(tar: &Path, recipe: &Path) -> Option<Recipe> {
     let recipe: Recipe = serde_json::from_slice(&fs::read(recipe).ok()?).ok()?;
     let whole = fs::metadata(tar).is_ok_and(|m| m.len() == recipe.size);
     (whole && recipe.rules == RULES).then_some(recipe)
-}
-
-fn make(host: &Host, dir: &Path, cache: &Cache, ui: &Ui) -> Result<Recipe> {
-    if !exec::have("mmdebstrap") {
-        return Err(Fault::cannot_try("`mmdebstrap` is not installed")
-            .hint("as root: apt-get install mmdebstrap")
-            .into());
-    }
-    let sources = host.sources()?;
-    fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    sweep_parts(dir);
-    let part = tempfile::Builder::new().prefix("part-").tempdir_in(dir)?;
-    let (tar, list) = (part.path().join("layer.tar"), part.path().join("packages"));
-    let step = ui.step(format!("make a Debian {} base layer", host.suite));
-    let log = cache.images().join("mmdebstrap.log");
-    let mut job = Job::contained("mmdebstrap", &log)
-        .env("SOURCE_DATE_EPOCH", EPOCH_S.to_string())
-        .env("PLAINBOOT_PACKAGES", &list)
-        .env("TMPDIR", part.path())
-        .deadline(Duration::from_secs(900))
-        .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
-        .arg(format!("--include={}", PACKAGES.join(",")))
-        .args(
-            ["doc", "man", "info", "locale"]
-                .map(|d| format!("--dpkgopt=path-exclude=/usr/share/{d}/*")),
-        )
-        .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
-        .arg(format!("--customize-hook={TIDY}"));
-    for proxy in proxies() {
-        job = job.arg(format!("--aptopt={proxy}"));
-    }
-    job.arg(&host.suite).arg(&tar).args(&sources).run(|line| step.detail(line))?;
-    let (digest, size) = hash(&tar)?;
-    let packages =
-        fs::read_to_string(&list)?.lines().map(|l| l.replace('\t', " ")).collect::<Vec<_>>();
-    let recipe = Recipe { rules: RULES, suite: host.suite.clone(), packages, digest, size };
-    fs::rename(&tar, dir.join("layer.tar"))?;
-    crate::atomic::write(&dir.join("recipe.json"), &serde_json::to_vec_pretty(&recipe)?)?;
-    step.done(&format!("{} packages, {} MB", recipe.packages.len(), size >> 20));
-    Ok(recipe)
 }
 
 /// Removes what runs that were killed left (the lock is held, so none of them lives).
@@ -142,7 +236,7 @@ fn sweep_parts(dir: &Path) {
     }
 }
 
-fn hash(path: &Path) -> Result<(String, u64)> {
+pub fn hash(path: &Path) -> Result<(String, u64)> {
     let mut file = fs::File::open(path)?;
     let (mut hasher, mut buffer, mut size) = (Sha256::new(), vec![0; 1 << 20], 0);
     loop {
@@ -177,12 +271,6 @@ impl Host {
         };
         let point = fs::read_to_string("/etc/debian_version").unwrap_or_default();
         Ok(Host { id, suite, point: point.trim().to_owned() })
-    }
-
-    fn key(&self) -> PathBuf {
-        let all = format!("{RULES}\n{TIDY}\n{}\n{}\n{EPOCH_S}", self.point, PACKAGES.join("\n"));
-        let digest = digest_of(all.as_bytes());
-        format!("base-{}-{}", self.suite, &digest["sha256:".len()..][..12]).into()
     }
 
     /// Lines for a sources.list, from the mirrors that the host's own apt uses.
@@ -271,7 +359,7 @@ mod tests {
     fn a_layer_cut_short_is_not_finished() {
         let dir = tempfile::tempdir().unwrap();
         let (tar, recipe) = (dir.path().join("layer.tar"), dir.path().join("recipe.json"));
-        let text = r#"{"rules":2,"suite":"s","packages":[],"digest":"sha256:x","size":3}"#;
+        let text = r#"{"rules":3,"suite":"s","packages":[],"digest":"sha256:x","size":3}"#;
         fs::write(&recipe, text).unwrap();
         assert!(finished(&tar, &recipe).is_none());
         fs::write(&tar, "ab").unwrap();
