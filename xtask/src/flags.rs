@@ -55,6 +55,7 @@ pub enum Command {
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
     TestSystemd(cmd::test_systemd::Args),
+    BuildImage(cmd::build_image::Args),
     RebasePatches(cmd::rebase_patches::Args),
     RebaseSeries(cmd::rebase_series::Args),
     Bench(cmd::bench::Args),

@@ -35,6 +35,7 @@ pub const COMMANDS: &[(&str, &[Need])] = &[
     ("sources", &[Need::Sources]),
     ("rebase-patches", &[Need::Sources]),
     ("test-image", &[Need::Sources, Need::Build, Need::Image, Need::Engine]),
+    ("build-image", &[Need::Sources, Need::Build, Need::Image]),
     ("test-systemd", &[Need::Sources, Need::Build]),
     ("test", &[Need::Sources, Need::Build, Need::Image, Need::Engine, Need::Nix, Need::Tests]),
 ];

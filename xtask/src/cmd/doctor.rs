@@ -239,6 +239,7 @@ mod tests {
         sources         ready
         rebase-patches  ready
         test-image      missing docker.io gperf iproute2 iptables mount; blocked, see below
+        build-image     missing gperf; blocked, see below
         test-systemd    missing gperf; blocked, see below
         test            missing docker.io gperf iproute2 iptables mount patch quilt; blocked, see below
 

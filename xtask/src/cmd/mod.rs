@@ -4,6 +4,7 @@
 mod ablate;
 pub mod bench;
 mod bench_rebase;
+pub mod build_image;
 pub mod doctor;
 mod prepare;
 pub mod rebase_patches;
@@ -47,6 +48,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
+        Command::BuildImage(args) => build_image::run(&context, args),
         Command::TestSystemd(args) => test_systemd::run(&context, args),
     }
 }

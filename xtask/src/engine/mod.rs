@@ -136,7 +136,9 @@ impl Engine {
                 .hint(format!("see {} image ls", self.prompt()))
                 .into());
         }
-        self.forget_older(image)?;
+        if !image.is_named() {
+            self.forget_older(image)?;
+        }
         step.done(&format!("{} MB of its own", image.top().size.div_ceil(1 << 20)));
         Ok(reference)
     }

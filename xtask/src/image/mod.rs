@@ -131,6 +131,11 @@ impl Image {
         format!("plainboot:{}-{}", self.purpose, &digest["sha256:".len()..][..12])
     }
 
+    /// True if the user chose its name, and keeps it.
+    pub fn is_named(&self) -> bool {
+        self.name.is_some()
+    }
+
     /// The digest of the configuration: the image's id in an engine with a classic store.
     pub fn digest(&self) -> String {
         digest_of(&self.config)
@@ -144,6 +149,11 @@ impl Image {
     /// The layer that holds systemd.
     pub fn top(&self) -> &Layer {
         &self.layers[self.layers.len() - 1]
+    }
+
+    /// Of all its layers, in bytes.
+    pub fn size(&self) -> u64 {
+        self.layers.iter().map(|l| l.size).sum()
     }
 
     /// Writes the image as one archive; see [`archive`].

@@ -21,8 +21,11 @@ const FOLDERS: [&str; 6] = ["usr/lib/@", "lib/@", "usr/lib64", "lib64", "usr/lib
 pub struct Needs {
     /// Sonames that must be there.
     libraries: BTreeSet<String>,
-    /// Sonames that systemd loads if they are there; without them a feature is missing.
-    recommended: BTreeSet<String>,
+    /// What systemd loads if it is there: each one of several sonames; without it a feature is
+    /// missing.
+    recommended: BTreeSet<Vec<String>>,
+    /// The same, but systemd does not work without.
+    required: BTreeSet<Vec<String>>,
     /// The symbol versions asked of each library: `libc.so.6`, `GLIBC_2.36`.
     versions: BTreeMap<String, BTreeSet<String>>,
     machine: Option<u16>,
@@ -55,7 +58,11 @@ impl Needs {
             }
         }
         needs.libraries.retain(|l| !brought.contains(l));
-        needs.recommended.retain(|l| !brought.contains(l) && !needs.libraries.contains(l));
+        for set in [&mut needs.recommended, &mut needs.required] {
+            set.retain(|any| {
+                !any.iter().any(|l| brought.contains(l) || needs.libraries.contains(l))
+            });
+        }
         Ok(needs)
     }
 
@@ -73,13 +80,11 @@ impl Needs {
         for note in notes.flatten() {
             let text = note.desc.split(|b| *b == 0).next().unwrap_or_default();
             for wanted in serde_json::from_slice::<Vec<Dlopen>>(text).unwrap_or_default() {
-                let set = match wanted.priority.as_str() {
-                    "required" => &mut self.libraries,
-                    "recommended" => &mut self.recommended,
+                match wanted.priority.as_str() {
+                    "required" => self.required.insert(wanted.soname),
+                    "recommended" => self.recommended.insert(wanted.soname),
                     _ => continue,
                 };
-                // The first name is the one that systemd was built with.
-                set.extend(wanted.soname.into_iter().next());
             }
         }
         Ok(())
@@ -123,7 +128,10 @@ impl Needs {
                 .map(|f| format!("{}/{name}", f.replace('@', triplet)))
                 .find(|path| contents.has(path))
         };
-        let missing: Vec<&String> = self.libraries.iter().filter(|l| find(l).is_none()).collect();
+        let none = |any: &&Vec<String>| any.iter().all(|l| find(l).is_none());
+        let linked = self.libraries.iter().filter(|l| find(l).is_none());
+        let loaded = self.required.iter().filter(none).filter_map(|any| any.first());
+        let missing: Vec<&String> = linked.chain(loaded).collect();
         if !missing.is_empty() {
             let list = missing.iter().map(|l| l.as_str()).collect::<Vec<_>>().join(" ");
             return Err(fault(format!("it lacks {list}"), packages(&missing, triplet)));
@@ -152,8 +160,8 @@ impl Needs {
         let mut advice: Vec<String> = self
             .recommended
             .iter()
-            .filter(|l| find(l).is_none())
-            .map(|l| format!("lacks {l}: systemd does without what it is for"))
+            .filter(none)
+            .map(|any| format!("lacks {}: systemd does without what it is for", any.join(" or ")))
             .collect();
         let bus = ["usr/bin/dbus-daemon", "usr/bin/dbus-broker-launch"];
         if !bus.iter().any(|b| contents.has(b)) {

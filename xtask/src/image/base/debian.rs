@@ -52,8 +52,13 @@ dpkg-query --admindir="$PWD/var/lib/dpkg" -W >"$PLAINBOOT_PACKAGES""#;
 /// Changed whenever a rule above changes what the layer holds.
 const RULES: u32 = 3;
 
-/// Folders whose owner is the user that apt happened to work as; apt makes them again.
-const VOLATILE: [&str; 2] = ["./var/cache/apt/archives/partial/", "./var/lib/apt/lists/partial/"];
+/// What does not follow from the packages, and apt makes again: folders whose owner is the user that
+/// it happened to work as, and which packages nobody asked for by name.
+const VOLATILE: [&str; 3] = [
+    "./var/cache/apt/archives/partial/",
+    "./var/lib/apt/lists/partial/",
+    "./var/lib/apt/extended_states",
+];
 
 /// What a finished layer is, beside its tar.
 #[derive(Debug, Serialize, Deserialize)]
