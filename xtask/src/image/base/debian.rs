@@ -129,7 +129,8 @@ impl Debian {
     fn key(&self, host: &Host) -> PathBuf {
         let words = self.pinned.as_ref().unwrap_or(&self.extra).join("\n");
         let all = format!(
-            "{RULES}\n{TIDY}\n{}\n{}\n{EPOCH_S}\n{words}\n{}",
+            "{RULES}\n{TIDY}\n{}\n{}\n{}\n{EPOCH_S}\n{words}\n{}",
+            VOLATILE.join("\n"),
             host.point,
             PACKAGES.join("\n"),
             self.pinned.is_some()
