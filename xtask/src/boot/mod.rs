@@ -24,7 +24,7 @@ use crate::fault::{self, Fault};
 use crate::ui::Ui;
 use crate::version::SystemdVersion;
 use bench::{Bench, Site, Until};
-use checks::{CHECKS, Check, Group, Probe};
+use checks::{Check, Group, Probe};
 use evidence::Evidence;
 use expect::{Expect, Mode, NOT_UNLOCKED, Row};
 use known::KnownFailures;
@@ -53,7 +53,9 @@ pub struct Candidate<'a> {
 
 /// How it is examined.
 pub struct Options<'a> {
-    /// Selects checks.
+    /// [`checks::CHECKS`], or [`checks::REAL`].
+    pub table: &'static [&'static Check],
+    /// Selects checks of the table.
     pub wanted: &'a dyn Fn(&Check) -> bool,
     /// Leave the containers in the engine.
     pub keep: bool,
@@ -98,7 +100,8 @@ pub fn examine(
     let booted = bench::boot(&main, BOOT_DEADLINE)?;
     let bench = Bench::new(&site, main, booted);
     let boot = measure(&bench)?;
-    let chosen = checks::choose(&|c| c.group == Group::Precondition || (options.wanted)(c));
+    let chosen =
+        checks::choose(options.table, &|c| c.group == Group::Precondition || (options.wanted)(c));
     // Only now, so that the others do not slow the boot that is measured.
     let results = std::thread::scope(|scope| {
         let apart = scope.spawn(|| look_apart(&chosen, &site, &judge(row)));
@@ -113,7 +116,7 @@ pub fn examine(
     // Each ran in one of three threads; they are reported in the order of the tables.
     let order = |r: &CheckRecord| {
         let row = expect::ROWS.iter().position(|row| row.name == r.row);
-        (row, CHECKS.iter().position(|c| c.id == r.id))
+        (row, options.table.iter().position(|c| c.id == r.id))
     };
     let mut results = results;
     results.sort_by_key(order);
@@ -125,7 +128,7 @@ pub fn examine(
         image: candidate.image.to_owned(),
         digest: candidate.digest.to_owned(),
         boot,
-        complete: chosen.len() == CHECKS.len(),
+        complete: chosen.len() == options.table.len(),
         checks: results,
         verdict,
         transcript: dir.to_owned(),
@@ -341,6 +344,7 @@ pub fn plain_text(line: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use super::checks::CHECKS;
     use super::*;
 
     /// Each record with its check and what was expected, but for what was skipped.

@@ -73,7 +73,9 @@ fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
     // Of the newest alone: the parts that they test hardly differ between versions.
     let verified = |a: &&Available| a.locked && MAJORS.contains(&a.version.major);
     if let Some(newest) = released().find(verified) {
-        suites.push(suite(&["test-systemd", &newest.version.to_string()], false));
+        let version = newest.version.to_string();
+        suites.push(suite(&["test-systemd", &version], false));
+        suites.push(suite(&["test-image", "--systemd", &version, "--services"], false));
     }
     // A distribution has moved on: what nobody has carried the series to yet is tried, no more.
     let newest = released().next();
@@ -330,6 +332,7 @@ mod tests {
                 "must test-image --systemd 262",
                 "must test-image --systemd 262 --ablate",
                 "must test-systemd 262",
+                "must test-image --systemd 262 --services",
                 "early test-image --systemd 262.1",
             ]
         );

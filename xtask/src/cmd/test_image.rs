@@ -17,6 +17,7 @@ use crate::boot::{self, Candidate};
 use crate::engine::{self, Choice, Engine};
 use crate::exec;
 use crate::fault::{Fault, Status};
+use crate::image::base::Debian;
 use crate::image::{self, Identity, Image};
 use crate::profile::Profile;
 use crate::requirements::{self, Need};
@@ -43,6 +44,11 @@ pub struct Args {
     #[arg(long, value_name = "PART", num_args = 0..)]
     #[arg(conflicts_with_all = ["stock", "only", "record", "tree", "stock_tree"])]
     pub ablate: Option<Vec<String>>,
+
+    /// Boot nginx, PostgreSQL, Redis and OpenSSH of Debian's in one container instead, and ask each
+    /// from another one
+    #[arg(long, conflicts_with_all = ["ablate", "record", "tree", "stock_tree"])]
+    pub services: bool,
 
     /// The engine to use
     #[arg(long, value_enum, default_value = "auto")]
@@ -140,6 +146,10 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             let stock = prepare::install(context, &sources, &pair.stock)?;
             match &pair.patched {
                 _ if args.stock => judge(&stock, Some(&stock))?,
+                // Its table has no control.
+                Some(recipe) if args.services => {
+                    judge(&prepare::install(context, &sources, recipe)?, None)?;
+                }
                 Some(recipe) => judge(&prepare::install(context, &sources, recipe)?, Some(&stock))?,
                 None => {}
             }
@@ -206,11 +216,17 @@ impl Bench<'_> {
         wanted: &dyn Fn(&Check) -> bool,
     ) -> Result<record::Subject> {
         let ui = self.context.ui;
-        let base = image::base_layer(&self.context.cache, ui)?;
+        let more: &[&str] = if self.args.services { &checks::REAL_PACKAGES } else { &[] };
+        let extra = more.iter().map(|&name| name.to_owned()).collect();
+        let base = Debian { extra, pinned: None }.base(&self.context.cache, ui)?;
         let profile = Profile::load(&self.context.checkout)?;
         let made = |installed: &Installed| -> Result<Image> {
             let systemd = image::systemd_layer(&installed.tree, &profile)?;
-            Ok(Image::new(&installed.identity, &profile, base.clone(), systemd))
+            let mut identity = installed.identity.clone();
+            if self.args.services {
+                identity.flavour += ", with services";
+            }
+            Ok(Image::on(&base, &identity, &profile, systemd, None))
         };
         let stock = stock.map(made).transpose()?;
         self.examine_image(main.identity.version, &made(main)?, stock.as_ref(), wanted)
@@ -236,7 +252,8 @@ impl Bench<'_> {
         };
         let dir = self.dir.join(&image.purpose);
         let may_skip = self.args.may_skip.as_deref();
-        let options = boot::Options { wanted, keep: self.args.keep, may_skip };
+        let table = if self.args.services { checks::REAL } else { CHECKS };
+        let options = boot::Options { table, wanted, keep: self.args.keep, may_skip };
         boot::examine(self.engine, &candidate, &options, &dir, ui)
     }
 
@@ -298,6 +315,9 @@ fn again(args: &Args, version: SystemdVersion, failed: &BTreeSet<&str>) -> Strin
     if args.stock {
         words.push("--stock".into());
     }
+    if args.services {
+        words.push("--services".into());
+    }
     if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
         && args.engine != Choice::Auto
     {
@@ -332,8 +352,7 @@ fn list(context: &Context<'_>) -> Result<Status> {
         timeout_s: u64,
         proves: &'static [&'static str],
     }
-    let listed: Vec<Listed> = CHECKS
-        .iter()
+    let listed: Vec<Listed> = checks::every()
         .map(|c| Listed {
             id: c.id,
             group: c.group,

@@ -11,6 +11,7 @@ mod journal;
 mod limits;
 mod logs;
 mod preconditions;
+mod real;
 mod reexec;
 mod restart;
 mod rows;
@@ -25,6 +26,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
+
+pub use real::PACKAGES as REAL_PACKAGES;
 
 use super::bench::{Bench, Site, Until};
 use super::evidence::Evidence;
@@ -168,16 +171,38 @@ pub const CHECKS: &[&Check] = &[
     &control::SAME_LAYERS,
 ];
 
-/// The check of that id.
-pub fn find(id: &str) -> Option<&'static Check> {
-    CHECKS.iter().copied().find(|c| c.id == id)
+/// The checks of an image that holds real services, in the order in which they run.
+pub const REAL: &[&Check] = &[
+    &preconditions::CAPABILITIES,
+    &preconditions::SECCOMP,
+    &preconditions::READ_ONLY,
+    &preconditions::REFUSED,
+    &preconditions::NO_OPTIONS,
+    &start::PID1,
+    &real::RUNNING,
+    &real::NGINX,
+    &real::POSTGRESQL,
+    &real::REDIS,
+    &real::SSH,
+    &real::RESTART,
+];
+
+/// Every check there is, once.
+pub fn every() -> impl Iterator<Item = &'static Check> {
+    let more = REAL.iter().filter(|r| CHECKS.iter().all(|c| c.id != r.id));
+    CHECKS.iter().chain(more).copied()
 }
 
-/// The checks that `wanted` selects and those that they need, in the order in which they run.
-pub fn choose(wanted: &dyn Fn(&Check) -> bool) -> Vec<&'static Check> {
+/// The check of that id.
+pub fn find(id: &str) -> Option<&'static Check> {
+    every().find(|c| c.id == id)
+}
+
+/// The checks of a table that `wanted` selects and those that they need, in the table's order.
+pub fn choose(table: &[&'static Check], wanted: &dyn Fn(&Check) -> bool) -> Vec<&'static Check> {
     let needed: Vec<&str> =
-        CHECKS.iter().filter(|c| wanted(c)).flat_map(|c| c.needs).copied().collect();
-    CHECKS.iter().copied().filter(|c| wanted(c) || needed.contains(&c.id)).collect()
+        table.iter().filter(|c| wanted(c)).flat_map(|c| c.needs).copied().collect();
+    table.iter().copied().filter(|c| wanted(c) || needed.contains(&c.id)).collect()
 }
 
 /// Compares text with text, for judges.
@@ -228,7 +253,7 @@ mod tests {
                 assert!(place(need).is_some(), "{} needs {need}", check.id);
             }
         }
-        let chosen = choose(&|c| c.id == "logs.once");
+        let chosen = choose(CHECKS, &|c| c.id == "logs.once");
         assert_eq!(chosen.iter().map(|c| c.id).collect::<Vec<_>>(), ["exit.sigterm", "logs.once"]);
     }
 
