@@ -80,6 +80,14 @@ impl KnownFailures {
         document.known.into_iter().map(entry).collect::<Result<_>>().map(KnownFailures)
     }
 
+    /// Each entry as check, rows, versions (empty: all) and reason.
+    pub fn entries(&self) -> impl Iterator<Item = (&str, &[String], String, &str)> {
+        self.0.iter().map(|e| {
+            let versions: Vec<String> = e.versions.iter().map(ToString::to_string).collect();
+            (e.check.as_str(), e.rows.as_slice(), versions.join(", "), e.why.as_str())
+        })
+    }
+
     /// The outcome of a check in the light of the list.
     pub fn weigh(
         &self,

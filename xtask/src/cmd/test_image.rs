@@ -11,6 +11,7 @@ use super::prepare::{self, Installed};
 use super::{Context, ablate};
 use crate::boot::ablation;
 use crate::boot::checks::{self, CHECKS, Check};
+use crate::boot::known::KnownFailures;
 use crate::boot::record::{self, Record};
 use crate::boot::verdict::{Outcome, Verdict};
 use crate::boot::{self, Candidate};
@@ -74,6 +75,10 @@ pub struct Args {
     #[arg(long)]
     pub list_checks: bool,
 
+    /// List them as the document CHECKS.md
+    #[arg(long, requires = "list_checks", conflicts_with = "json")]
+    pub markdown: bool,
+
     /// Use this install tree (a DESTDIR) of patched systemd instead of building one
     #[arg(long, value_name = "DIR", requires = "systemd", hide = true)]
     pub tree: Option<PathBuf>,
@@ -88,7 +93,7 @@ const RUNS_KEPT: usize = 100;
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if args.list_checks {
-        return list(context);
+        return list(context, args);
     }
     let named = args.only.iter().chain(args.may_skip.iter().flatten());
     if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
@@ -343,7 +348,7 @@ fn hold(context: &Context<'_>, engine: &Engine) -> Result<()> {
     Ok(())
 }
 
-fn list(context: &Context<'_>) -> Result<Status> {
+fn list(context: &Context<'_>, args: &Args) -> Result<Status> {
     #[derive(serde::Serialize)]
     struct Listed {
         id: &'static str,
@@ -361,7 +366,9 @@ fn list(context: &Context<'_>) -> Result<Status> {
             proves: c.proves,
         })
         .collect();
-    if context.global.json {
+    if args.markdown {
+        context.ui.result(&checks::table::markdown(&KnownFailures::load()?));
+    } else if context.global.json {
         context.ui.json(&serde_json::json!({ "schema": record::SCHEMA, "checks": listed }))?;
     } else {
         for check in &listed {

@@ -18,6 +18,7 @@ mod rows;
 mod services;
 mod start;
 mod status;
+pub mod table;
 mod terminal;
 mod tracking;
 mod users;
