@@ -233,9 +233,9 @@ pub const STOP_ALL: Check = Check {
     judge: |seen, _| {
         all([
             started(seen),
-            same("before the stop they", seen.get("before"), "runs\nruns"),
+            same("the state of its children before the stop", seen.get("before"), "runs\nruns"),
             same("the stop", seen.get("stop.status"), "0"),
-            same("after the stop they", seen.get("after"), "gone\ngone"),
+            same("the state of its children after the stop", seen.get("after"), "gone\ngone"),
         ])
     },
     ..BASE
