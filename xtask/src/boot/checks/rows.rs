@@ -24,7 +24,7 @@ pub const HOST_CGROUP_NAMESPACE: Check = Check {
         let scripts = [
             ("failed", "systemctl --failed --no-legend --plain"),
             ("jobs", "systemctl list-jobs --no-legend --plain"),
-            ("mkdir", "LC_ALL=C mkdir /sys/fs/cgroup/plainboot"),
+            ("mkdir", "d=/sys/fs/cgroup/plainboot-$$; LC_ALL=C mkdir $d && rmdir $d"),
             // The root of the tree is there, with all of the host's processes in it.
             ("groups", "systemctl show -P ControlGroup -- -.slice init.scope dbus.service"),
             ("processes", "systemctl show -P TasksCurrent -- -.slice"),
