@@ -80,26 +80,15 @@ impl Reader<'_> {
     fn message_only(&mut self, first: usize) -> Result<(), Fault> {
         for at in 0..first {
             let line = self.lines[at];
-            let what = if line.starts_with(b"*** ") && self.lines[at + 1].starts_with(b"--- ") {
-                Some("a context diff: only unified diffs are read")
-            } else if line.starts_with(b"GIT binary patch") {
-                Some("a binary file is changed")
-            } else {
-                None
-            };
-            if let Some(what) = what {
+            if line.starts_with(b"*** ") && self.lines[at + 1].starts_with(b"--- ") {
                 self.at = at;
-                return Err(self.bad(what, MAKE));
+                return Err(self.bad("a context diff: only unified diffs are read", MAKE));
             }
         }
         Ok(())
     }
 
     fn plain_file(&mut self, strip: usize) -> Result<FileDiff, Fault> {
-        let git = self.peek().is_some_and(|l| l.starts_with(b"diff --git "));
-        if git {
-            return self.file();
-        }
         let mut names: Vec<(String, bool)> = Vec::new();
         let mut mode = REGULAR;
         while names.len() < 2 {
@@ -108,6 +97,10 @@ impl Reader<'_> {
             };
             if is_crlf(line) {
                 return Err(self.crlf());
+            }
+            // Also below a line of `diff -r` or `Index:`; it says more than those.
+            if names.is_empty() && line.starts_with(b"diff --git ") {
+                return self.file();
             }
             let prefix: &[u8] = if names.is_empty() { b"--- " } else { b"+++ " };
             if let Some(name) = line.strip_prefix(prefix) {
@@ -205,6 +198,18 @@ mod tests {
         let text = read(text, 1).unwrap();
         let new = Change::Create { mode: REGULAR };
         assert!(text.files.iter().all(|f| f.change == new) && text.files.len() == 2);
+    }
+
+    #[test]
+    fn an_empty_file_and_crlf_content_are_kept() {
+        let empty = "diff --git a/x b/x\nnew file mode 100755\nindex 0000000..e69de29\n";
+        let crlf = "diff --git a/y b/y\n--- a/y\n+++ b/y\n@@ -1 +1 @@\n-a\r\n+b\r\n";
+        let text = read(&format!("{empty}{crlf}"), 1).unwrap();
+        assert_eq!(text.files[0].change, Change::Create { mode: 0o100_755 });
+        assert!(text.files[0].hunks.is_empty());
+        assert_eq!(text.files[1].hunks[0].lines[1].text, b"b\r\n");
+        let written = text.to_bytes();
+        assert_eq!(parse_plain(&written, Path::new("x.patch"), 1).unwrap().files, text.files);
     }
 
     #[test]

@@ -61,6 +61,10 @@ impl Expected {
     }
 }
 
+/// Sites of a hunk that are looked at. Lines that are there more often name no place, and telling
+/// a million of them apart takes for ever.
+const SITES: usize = 100;
+
 /// Applies all hunks, or says which one does not fit.
 pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<Applied, Misfit> {
     let mut sites: Vec<Site> = Vec::with_capacity(diff.hunks.len());
@@ -78,6 +82,9 @@ pub fn apply(diff: &FileDiff, file: &Content, expected: &Expected) -> Result<App
         let mut site = match candidates.as_slice() {
             [] => return Err(misfit("its lines are not there".into())),
             [only] => site_at(*only),
+            many if many.len() > SITES => {
+                return Err(misfit(format!("its lines are there more than {SITES} times")));
+            }
             many => {
                 let right = many.iter().map(|&line| site_at(line));
                 let right: Vec<Site> =
@@ -220,7 +227,7 @@ fn candidates(hunk: &Hunk, file: &Content) -> Vec<usize> {
         return if file.is_empty() { vec![0] } else { Vec::new() };
     }
     let old: Vec<u8> = hunk.old_side().flatten().copied().collect();
-    file.find(&old)
+    file.find(&old, SITES + 1)
 }
 
 /// The blocks that the changes of a hunk lie in if its first line is line `line`.

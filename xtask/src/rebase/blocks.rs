@@ -251,8 +251,8 @@ fn name_of(signature: &[u8]) -> String {
         return words.collect::<Vec<_>>().join(" ");
     };
     let before = text[..paren].trim_end();
-    let at = before.rfind(|c: char| !c.is_alphanumeric() && c != '_').map_or(0, |i| i + 1);
-    let name = &before[at..];
+    let start = before.trim_end_matches(|c: char| c.is_alphanumeric() || c == '_').len();
+    let (at, name) = (start, &before[start..]);
     // A macro such as TEST(foo) is a name only with its argument.
     if name.chars().all(|c| c.is_ascii_uppercase() || c == '_' || c.is_ascii_digit()) {
         return text[at..].split_whitespace().collect::<Vec<_>>().join(" ");

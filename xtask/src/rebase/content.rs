@@ -60,7 +60,7 @@ impl Content {
     }
 
     /// The lines (from 0) at which `text`, made of whole lines, is found. Finds may overlap.
-    pub fn find(&self, text: &[u8]) -> Vec<usize> {
+    pub fn find(&self, text: &[u8], most: usize) -> Vec<usize> {
         let wanted: Vec<&[u8]> = patch::split_lines(text).collect();
         // The longest line is the least common one, more often than not.
         let Some(probe) = (0..wanted.len()).max_by_key(|&i| wanted[i].len()) else {
@@ -72,6 +72,7 @@ impl Content {
         found
             .map(|(line, _)| line - probe)
             .filter(|line| line + count <= self.len() && self.lines(*line, line + count) == text)
+            .take(most)
             .collect()
     }
 

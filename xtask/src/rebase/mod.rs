@@ -15,6 +15,8 @@ mod content;
 mod cover;
 mod engine;
 mod facts;
+#[cfg(test)]
+mod fuzz;
 mod merge;
 mod neighbours;
 mod objects;
