@@ -58,5 +58,6 @@ pub enum Command {
     BuildImage(cmd::build_image::Args),
     RebasePatches(cmd::rebase_patches::Args),
     RebaseSeries(cmd::rebase_series::Args),
+    Resolve(cmd::resolve::Args),
     Bench(cmd::bench::Args),
 }

@@ -48,13 +48,17 @@ impl Case {
     }
 
     fn run(&self, args: &[&str]) -> Output {
+        self.command("rebase-patches", args)
+    }
+
+    fn command(&self, command: &str, args: &[&str]) -> Output {
         Command::new(env!("CARGO_BIN_EXE_xtask"))
             .current_dir(self.checkout())
             .args(["--quiet", "--offline", "--cache-dir"])
             .arg(self.dir.path().join("cache"))
             .arg("--systemd-git")
             .arg(&self.clone)
-            .arg("rebase-patches")
+            .arg(command)
             .args(args)
             .output()
             .unwrap()
@@ -233,6 +237,43 @@ fn a_conflict_is_solved_by_writing_the_patch_file_it_names() {
     let series = xtask::series::load(&case.checkout().join("patches")).unwrap();
     assert_eq!(series.patches[0].variant_for(version).unwrap().base, version);
     apply_with_real_tools(&case);
+}
+
+/// The other way out: edit the merged files, and have the solution remembered.
+#[test]
+fn a_conflict_is_solved_by_editing_what_collides() {
+    let case = case("conflict");
+    let said = |args: &[&str]| {
+        let out = case.command("resolve", args);
+        let text = case.plain(&[out.stdout, out.stderr].concat());
+        (out.status.code(), text)
+    };
+    let (code, text) = said(&["0001-a", "258"]);
+    assert_eq!(code, Some(1), "{text}");
+    let file = case.dir.path().join("cache/resolve/0001-a-258/src/core/a.c");
+    let marked = fs::read_to_string(&file).unwrap();
+    assert!(said(&["0001-a", "258"]).1.contains("is there already"));
+    let (code, text) = said(&["0001-a", "258", "--continue"]);
+    assert!(code == Some(2) && text.contains("a conflict marker"), "{text}");
+    // Both: this version's lines, below the line that the patch adds.
+    let (above, rest) = marked.split_once("<<<<<<< systemd 258\n").unwrap();
+    let (ours, rest) = rest.split_once("||||||| systemd 257, before the patch\n").unwrap();
+    let (_, rest) = rest.split_once("=======\n").unwrap();
+    let (_, below) = rest.split_once(">>>>>>> 0001-a\n").unwrap();
+    fs::write(&file, format!("{above}        mark(a);\n{ours}{below}")).unwrap();
+    let before = files(&case.checkout());
+    let (code, text) = said(&["0001-a", "258", "--continue"]);
+    assert_eq!(code, Some(0), "{text}");
+    assert!(!file.exists());
+    let after = files(&case.checkout());
+    let new: Vec<&PathBuf> = after.keys().filter(|p| !before.contains_key(*p)).collect();
+    assert_eq!(new.len(), 2, "{new:?}");
+    let remembered = after.iter().find(|(p, _)| p.starts_with("patches/resolutions")).unwrap();
+    let remembered = String::from_utf8_lossy(remembered.1).into_owned();
+    assert!(remembered.contains("resolved = ") && remembered.contains("mark(a);"), "{remembered}");
+    assert_eq!(case.run(&["258"]).status.code(), Some(0));
+    apply_with_real_tools(&case);
+    assert!(said(&["0001-a", "258"]).1.contains("nothing to solve"));
 }
 
 #[test]

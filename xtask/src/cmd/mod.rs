@@ -11,6 +11,7 @@ pub mod rebase_patches;
 pub mod rebase_series;
 mod rebase_sites;
 mod rebase_text;
+pub mod resolve;
 pub mod sources;
 pub mod test;
 pub mod test_image;
@@ -46,6 +47,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Test(args) => test::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
+        Command::Resolve(args) => resolve::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
         Command::BuildImage(args) => build_image::run(&context, args),

@@ -14,6 +14,7 @@ use proptest::test_runner::{Config, TestRunner};
 use super::apply::{self, Expected};
 use super::carry::{self, Base};
 use super::content::Content;
+use super::facts::Facts;
 use crate::patch::{self, FileDiff, Kind, PatchText};
 
 fn run<S: Strategy>(strategy: &S, test: impl Fn(S::Value) -> Result<(), TestCaseError>) {
@@ -107,7 +108,8 @@ fn fuzz_what_is_written_applies_and_its_reverse_undoes_it() {
         }
         let file = &made.files[0];
         let apply = |diff: &FileDiff, to: &[u8]| {
-            apply::apply_at_headers(diff, &Content::new(to.to_vec())).map(|a| a.bytes)
+            let file = Content::new(to.to_vec());
+            apply::apply_at_headers(diff, &file).map(|a| a.bytes(diff, &file))
         };
         prop_assert!(apply(file, &before).as_ref() == Some(&after), "apply(file, &before)");
         prop_assert!(
@@ -271,7 +273,7 @@ fn fuzz_a_site_is_the_only_one() {
             at = site.line + old.len();
         }
         rebuilt.extend_from_slice(here.lines(at, here.len()));
-        prop_assert_eq!(rebuilt, applied.bytes);
+        prop_assert_eq!(rebuilt, applied.bytes(diff, &here));
         Ok(())
     });
 }
@@ -369,7 +371,7 @@ fn changed(before: &[Function], after: &[u8]) -> Result<Vec<usize>, String> {
         let end = rest[from..].find("\n}\n").map(|n| from + n + 1);
         let end = if rest[from..].starts_with("}\n") { Some(from) } else { end };
         let end = end.ok_or("a function has no end")?;
-        if rest[from..end].as_bytes() != body.concat() {
+        if rest.as_bytes()[from..end] != body.concat() {
             numbers.push(*number);
         }
         rest = &rest[end..];
@@ -398,7 +400,7 @@ fn fuzz_nothing_lands_in_another_function() {
         let base = Base::new(diff, Arc::new(Content::new(old))).unwrap();
         let base = base.ok_or_else(|| TestCaseError::fail("it does not apply to its base"))?;
         let here = Arc::new(Content::new(file_of(&ours)));
-        let carried = carry::carry(diff, Some(&base), &here).unwrap();
+        let carried = carry::carry(diff, Some(&base), &here, &Facts::default()).unwrap();
         let Some(result) = carried.after.filter(|_| carried.outcome.is_applied()) else {
             return Ok(());
         };
@@ -443,7 +445,12 @@ fn big_files_end_in_time() {
     let [Some(strict), Some(plain)] = read(&text.to_bytes()) else { panic!("not read") };
     assert!(strict == text && plain == text);
     let file = Content::new(before);
-    assert_eq!(apply::apply(&text.files[0], &file, &Expected::Headers).unwrap().bytes, after);
+    assert_eq!(
+        apply::apply(&text.files[0], &file, &Expected::Headers)
+            .unwrap()
+            .bytes(&text.files[0], &file),
+        after
+    );
 
     let equal = b"a\n".repeat(1_000_000);
     let mut other = equal.clone();
