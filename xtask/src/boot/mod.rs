@@ -9,6 +9,7 @@ pub mod bench;
 pub mod checks;
 pub mod evidence;
 pub mod expect;
+pub mod figures;
 pub mod known;
 pub mod record;
 pub mod verdict;

@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::{Context, bench_rebase};
+use super::{Context, bench_boot, bench_rebase};
 use crate::fault::Status;
 
 /// Measure, against other tools on the same input
@@ -15,11 +15,13 @@ pub struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum What {
+    Boot(bench_boot::Args),
     Rebase(bench_rebase::Args),
 }
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     match &args.what {
+        What::Boot(args) => bench_boot::run(context, args),
         What::Rebase(args) => bench_rebase::run(context, args),
     }
 }
