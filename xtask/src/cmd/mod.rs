@@ -13,6 +13,7 @@ pub mod rebase_series;
 mod rebase_sites;
 mod rebase_text;
 pub mod resolve;
+mod rebase_why;
 pub mod sources;
 pub mod test;
 pub mod test_image;

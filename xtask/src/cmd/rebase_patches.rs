@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{Context, rebase_sites, rebase_text};
 use crate::atomic::{self, ChangeSet};
 use crate::fault::{Fault, Kind, Status, kind_of};
-use crate::rebase::{self, Cell, Engine, Facts, Outcome, Settled, Target, VersionRun};
+use crate::rebase::{self, Cell, Engine, Facts, History, Outcome, Settled, Target, VersionRun};
 use crate::render::overlay::{self, Verified};
 use crate::series::{self, Series};
 use crate::sites::Review;
@@ -42,6 +42,10 @@ pub struct Args {
     /// Check everything anew, also what a run before has proved; --check does so too
     #[arg(long)]
     no_cache: bool,
+
+    /// Take and write also what deeper methods than a merge have found ("resolved"): read it first
+    #[arg(long)]
+    accept_resolved: bool,
 }
 
 /// The document of `--json`.
@@ -104,7 +108,9 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
     let step = ui.step("carrying the patches");
     let start = Instant::now();
-    let mut engine = Engine::open(sources.git().path())?;
+    let mut engine = Engine::open(sources.git().path())?
+        .with_history(history(&wanted)?)
+        .accepting_resolved(args.accept_resolved);
     let facts = context.cache.root().join("rebase-facts");
     if !args.no_cache && !args.check {
         let known = std::fs::read(&facts).unwrap_or_default();
@@ -235,6 +241,17 @@ fn select(
     Ok((wanted, kept))
 }
 
+/// The commits of the versions whose history is here.
+pub fn history(wanted: &BTreeMap<SystemdVersion, Source>) -> Result<History> {
+    /// Where upstream shows its commits.
+    const LINK: &str = "https://github.com/systemd/systemd/commit/";
+    let mut history = History { link: Some(LINK.to_owned()), ..History::default() };
+    for (version, source) in wanted.iter().filter(|(_, s)| s.has_upstream_commit) {
+        history.commits.insert(*version, source.tip.oid()?);
+    }
+    Ok(history)
+}
+
 /// The wanted trees, and those that variants were made on, as far as they are in the repository.
 pub fn targets(
     sources: &Sources<'_>,
@@ -348,7 +365,7 @@ fn document<'a>(
 
 fn status(runs: &[VersionRun], drift: bool) -> Status {
     let outcomes = || runs.iter().flat_map(|r| &r.cells).map(|c| c.outcome);
-    let no = |o| matches!(o, Outcome::Conflict | Outcome::NeedsReview);
+    let no = |o: Outcome| !o.is_settled() && o != Outcome::Unreadable;
     let mut status = if drift || outcomes().any(no) { Status::No } else { Status::Yes };
     if outcomes().any(|o| o == Outcome::Unreadable) {
         status = status.and(Status::Fault);

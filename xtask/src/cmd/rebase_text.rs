@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use super::rebase_why;
 use crate::rebase::{Cell, Collision, FileReport, Outcome, Settled, VersionRun};
 use crate::series::{Series, VersionRange};
 use crate::ui::{Tone, Ui};
@@ -51,10 +52,13 @@ pub fn table(series: &Series, runs: &[VersionRun], ui: &Ui) -> String {
 
 pub(super) fn tone(outcome: Outcome) -> Tone {
     match outcome {
-        Outcome::Clean | Outcome::Moved | Outcome::Merged => Tone::Good,
-        Outcome::AlreadyUpstream | Outcome::Empty => Tone::Warn,
+        Outcome::Clean | Outcome::Moved | Outcome::Merged | Outcome::Accepted => Tone::Good,
+        Outcome::AlreadyUpstream | Outcome::Empty | Outcome::Resolved => Tone::Warn,
         Outcome::NotNeeded => Tone::Dim,
-        Outcome::NeedsReview | Outcome::Conflict | Outcome::Unreadable => Tone::Bad,
+        Outcome::PartlyUpstream
+        | Outcome::NeedsReview
+        | Outcome::Conflict
+        | Outcome::Unreadable => Tone::Bad,
     }
 }
 
@@ -93,12 +97,21 @@ pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
             let Some(first) = versions.first() else { continue };
             let head = format!("{} on systemd {}", patch.id, names(&versions));
             let file = patch.file(*first);
-            texts.push(format!(
-                "{}\n{body}  solve it: write patches/{} for one of these, then run\n  \
-                 cargo xtask rebase-patches {first}\n",
-                ui.paint(Tone::Bad, &head),
-                file.display()
-            ));
+            let resolved = body.starts_with("  resolved");
+            let way_out = if resolved {
+                format!(
+                    "  to take it: cargo xtask rebase-patches --accept-resolved {first}\n  \
+                     else write patches/{} and leave that option out\n",
+                    file.display()
+                )
+            } else {
+                format!(
+                    "  solve it: write patches/{} for one of these, then run\n  \
+                     cargo xtask rebase-patches {first}\n",
+                    file.display()
+                )
+            };
+            texts.push(format!("{}\n{body}{way_out}", ui.paint(Tone::Bad, &head)));
         }
         if let Some(text) = unchecked(&patch.id, runs, index) {
             texts.push(text);
@@ -126,6 +139,9 @@ pub(super) fn problem(cell: &Cell, lines: bool) -> String {
             let _ = writeln!(text, "    {reason}");
         }
         file.collisions.iter().for_each(|c| collision(&mut text, c, lines));
+        cell.broken.iter().filter(|b| b.path == file.path).for_each(|b| {
+            text += &rebase_why::text(b, lines);
+        });
     }
     if !cell.without.is_empty() {
         let _ = writeln!(text, "  judged without {}", cell.without.join(", "));

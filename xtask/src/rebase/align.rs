@@ -45,6 +45,43 @@ impl Alignment {
         };
         usize::try_from(i64::from(start) + shift).ok()
     }
+
+    /// The changes, as lines before and after.
+    pub fn changes(&self) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+        let range = |r: &Range<u32>| r.start as usize..r.end as usize;
+        self.changes.iter().map(move |c| (range(&c.before), range(&c.after)))
+    }
+
+    /// The lines of `ours` that stand where `lines` of the base were, with all that was changed
+    /// in or right beside them.
+    pub fn image(&self, lines: &Range<usize>) -> Range<usize> {
+        self.around(lines).1
+    }
+
+    /// `lines`, widened by the changes that touch them, on both sides.
+    pub fn around(&self, lines: &Range<usize>) -> (Range<usize>, Range<usize>) {
+        let touching = |c: &&Hunk| {
+            (c.before.start as usize) <= lines.end && (c.before.end as usize) >= lines.start
+        };
+        let first = self.changes.iter().find(touching);
+        let last = self.changes.iter().rev().find(touching);
+        let start = first.map_or(lines.start, |c| lines.start.min(c.before.start as usize));
+        let end = last.map_or(lines.end, |c| lines.end.max(c.before.end as usize));
+        // Lines outside of all changes keep their distance to the last change above.
+        let map = |line: usize, up_to: &dyn Fn(&&Hunk) -> bool| {
+            let above = self.changes.iter().rev().find(up_to);
+            above.map_or(line, |c| line - c.before.end as usize + c.after.end as usize)
+        };
+        let from = match first.filter(|c| c.before.start as usize == start) {
+            Some(change) => change.after.start as usize,
+            None => map(start, &|c| c.before.end as usize <= start),
+        };
+        let to = match last.filter(|c| c.before.end as usize == end) {
+            Some(change) => change.after.end as usize,
+            None => map(end, &|c| c.before.end as usize <= end),
+        };
+        (start..end, from..to.max(from))
+    }
 }
 
 #[cfg(test)]
@@ -67,5 +104,8 @@ mod tests {
             assert_eq!(align.place(&lines), None, "{lines:?}");
         }
         assert_eq!(Alignment::new(&base, &base).place(&(0..6)), Some(0));
+        assert_eq!(align.image(&(4..6)), 5..7);
+        assert_eq!(align.around(&(1..3)), (1..3, 2..4));
+        assert_eq!(align.around(&(3..5)), (2..5, 3..6));
     }
 }

@@ -9,7 +9,10 @@ use git2::{Oid, Repository};
 use super::apply::Applied;
 use super::carry::{self, Base, Carried};
 use super::content::Content;
+use super::deeper::{self, Found};
 use super::facts::Facts;
+use super::history::History;
+use super::merge;
 use super::objects::Blobs;
 use super::outcome::{FileReport, Outcome};
 use super::parallel::Memo;
@@ -56,12 +59,14 @@ pub struct Known<'a> {
     carried: Memo<(usize, usize, Oid), Result<Arc<Carried>, String>>,
     /// The same for applying alone, if every hunk lands in its function.
     pub applied: Memo<(usize, usize, Oid), Option<Arc<Applied>>>,
+    /// Where to look for deeper answers, and whether to take them.
+    pub deeper: Option<(&'a History, bool)>,
 }
 
 impl<'a> Known<'a> {
     /// Nothing but facts of runs before.
     pub fn new(facts: &'a Facts) -> Self {
-        Known { facts, carried: Memo::default(), applied: Memo::default() }
+        Known { facts, carried: Memo::default(), applied: Memo::default(), deeper: None }
     }
 }
 
@@ -83,7 +88,7 @@ pub fn attempt(
             Ok(placed) => placed,
             Err(missing) => return Ok(unreadable(&missing)),
         };
-        let (path, carried) = match &placed {
+        let (mut path, mut carried) = match &placed {
             Place::There(path, _, content) => {
                 let carry = || carry::carry(diff, base, content, known.facts).map(Arc::new);
                 let key = (origin_index, index, content.oid);
@@ -99,6 +104,24 @@ pub fn attempt(
             }
             Place::Same(content) => (diff.path.clone(), Arc::new(already(content))),
         };
+        let mut placed = placed;
+        let mut method = None;
+        if let (false, Some((history, accept)), Some(base)) =
+            (carried.outcome.is_settled(), known.deeper, base)
+        {
+            let here = match &placed {
+                Place::There(path, mode, content) => Some((path.as_str(), *mode, content)),
+                _ => None,
+            };
+            let commits = history.between((origin.version, state.version));
+            let found = deeper::find(repo, blobs, commits, &diff.path, base, state, here);
+            if let Some(found) = found {
+                carried = Arc::new(resolved(base, &found, accept)?);
+                method = Some(found.resolved.method);
+                path.clone_from(&found.path);
+                placed = Place::There(found.path, found.mode, found.before);
+            }
+        }
         cross_checked &= carried.cross_checked || !carried.outcome.is_applied();
         let moved_to = (path != diff.path).then(|| path.clone());
         if let (true, Some(after)) = (carried.outcome.is_applied(), &carried.after) {
@@ -116,6 +139,7 @@ pub fn attempt(
                 other => other,
             },
             moved_to,
+            method,
             reason: carried.reason.clone(),
             hunks: carried.hunks.clone(),
             collisions: carried.collisions.clone(),
@@ -142,7 +166,7 @@ fn together(reports: &[FileReport]) -> (Outcome, Option<String>) {
     let there: Vec<&str> = reports.iter().filter(done).map(|r| r.path.as_str()).collect();
     if worst.outcome <= Outcome::Empty && !there.is_empty() && there.len() < reports.len() {
         let what = format!("a part of the patch is there already: {}", there.join(", "));
-        return (Outcome::NeedsReview, Some(what));
+        return (Outcome::PartlyUpstream, Some(what));
     }
     let evidence = reports.iter().find(|r| r.outcome == Outcome::AlreadyUpstream);
     match (worst.outcome, evidence) {
@@ -207,6 +231,20 @@ fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
         hunks: Vec::new(),
         collisions: Vec::new(),
         cross_checked: true,
+    })
+}
+
+fn resolved(base: &Base, found: &Found, accept: bool) -> Result<Carried, git2::Error> {
+    let after = &found.resolved.after;
+    let made = merge::groups(&base.before, &base.after)?;
+    let landed = merge::groups(&found.before, after)?;
+    Ok(Carried {
+        outcome: if accept { Outcome::Accepted } else { Outcome::Resolved },
+        after: Some(after.clone()),
+        reason: Some(found.resolved.evidence.clone()),
+        hunks: merge::report(&made, &landed),
+        collisions: Vec::new(),
+        cross_checked: false,
     })
 }
 

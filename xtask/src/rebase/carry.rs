@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::apply::{self, Applied, Expected, Misfit};
 use super::content::Content;
 use super::facts::Facts;
-use super::merge::{self, Merged};
+use super::merge::{self, Doubt, Merged};
 use super::outcome::{Collision, HunkReport, Outcome};
 use crate::patch::FileDiff;
 
@@ -87,7 +87,9 @@ pub fn carry(
                 Merged::Clean(_) => {
                     ("the text applies, but merging gives another file", Vec::new())
                 }
-                Merged::Conflict(list) => ("the text applies, but merging conflicts", list),
+                Merged::Conflict { collisions, .. } => {
+                    ("the text applies, but merging conflicts", collisions)
+                }
             };
             let landing = carried.reason.take().map(|r| format!("; it {r}")).unwrap_or_default();
             carried.outcome = Outcome::NeedsReview;
@@ -97,7 +99,7 @@ pub fn carry(
             Ok(carried)
         }
         (Err(misfit), Some((b, Merged::Clean(bytes)))) => merged_only(misfit, b, bytes, ours),
-        (Err(misfit), Some((_, Merged::Conflict(collisions)))) => {
+        (Err(misfit), Some((_, Merged::Conflict { collisions, .. }))) => {
             Ok(unsolved(describe(diff, &misfit), collisions))
         }
         (Err(misfit), None) => {
@@ -201,9 +203,12 @@ fn merged_only(
             cross_checked: false,
         },
         Some(doubt) => Carried {
-            outcome: Outcome::NeedsReview,
+            outcome: match doubt {
+                Doubt::Partly(_) => Outcome::PartlyUpstream,
+                Doubt::Elsewhere(_) => Outcome::NeedsReview,
+            },
             after: None,
-            reason: Some(format!("{why}; merged, it {doubt}")),
+            reason: Some(format!("{why}; merged, {doubt}")),
             hunks,
             collisions: Vec::new(),
             cross_checked: false,

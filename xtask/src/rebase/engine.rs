@@ -1,19 +1,23 @@
 // SPDX-License-Identifier: MIT
 //! The matrix of patches and versions: one patch after the other, all versions in parallel.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use git2::{Oid, Repository};
 
-use super::attempt::{Known, Origin};
+use super::attempt::{Known, Origin, attempt};
 use super::carry::Base;
 use super::choose::choose;
+use super::explain::{self, Ask, Broken};
 use super::facts::Facts;
+use super::history::History;
 use super::neighbours::by_way_of_neighbours;
 use super::objects::{Blobs, HashedHere};
+use super::outcome::Outcome;
 use super::parallel::in_parallel;
-use super::record::{apply_to, missing, not_needed, record};
+use super::record::{self, apply_to, missing, not_needed, record};
 use super::solved::{Target, VersionRun};
 use super::tree::State;
 use crate::fault::Fault;
@@ -26,6 +30,8 @@ pub struct Engine {
     repos: Vec<Repository>,
     blobs: Blobs,
     facts: Facts,
+    history: History,
+    accept_resolved: bool,
     _hashing: HashedHere,
 }
 
@@ -41,6 +47,8 @@ impl Engine {
             repos,
             blobs: Blobs::default(),
             facts: Facts::default(),
+            history: History::default(),
+            accept_resolved: false,
             _hashing: HashedHere::start(),
         })
     }
@@ -49,6 +57,18 @@ impl Engine {
     #[must_use]
     pub fn knowing(self, facts: Facts) -> Self {
         Engine { facts, ..self }
+    }
+
+    /// Lets failures be explained by commits, and patches be carried through them.
+    #[must_use]
+    pub fn with_history(self, history: History) -> Self {
+        Engine { history, ..self }
+    }
+
+    /// Takes what deeper methods find as [`Outcome::Accepted`](super::Outcome).
+    #[must_use]
+    pub fn accepting_resolved(self, accept_resolved: bool) -> Self {
+        Engine { accept_resolved, ..self }
     }
 
     /// What is proved now.
@@ -134,7 +154,72 @@ impl Engine {
             run.solved.push(solved);
         }
         let Some(repo) = self.repos.first() else { return Ok(()) };
-        by_way_of_neighbours(repo, &self.blobs, &self.facts, patch, runs)
+        by_way_of_neighbours(repo, &self.blobs, &self.facts, patch, runs)?;
+        self.go_deeper(patch, &origins, runs)?;
+        self.explain(&origins, runs);
+        Ok(())
+    }
+
+    /// Tries the deeper methods where a person would be needed.
+    fn go_deeper(
+        &mut self,
+        patch: &Patch,
+        origins: &[Origin],
+        runs: &mut [VersionRun],
+    ) -> Result<()> {
+        let mut known = Known::new(&self.facts);
+        known.deeper = Some((&self.history, self.accept_resolved));
+        let blobs = &self.blobs;
+        let answers = in_parallel(&mut self.repos, runs, |repo, run| {
+            let Some(origin) = open_origin(origins, run) else { return Ok(None) };
+            let index = origins.iter().position(|o| o.version == origin.version).unwrap_or(0);
+            let attempt = attempt(repo, blobs, &known, index, origin, &run.state)?;
+            let better = matches!(attempt.outcome, Outcome::Resolved | Outcome::Accepted);
+            Ok(better.then_some((origin, attempt)))
+        });
+        for (run, answer) in runs.iter_mut().zip(answers) {
+            if let Some((origin, attempt)) = answer? {
+                let message = origin.text.message.clone();
+                record::replace_last(patch, run, Some(origin.version), attempt, message);
+            }
+        }
+        Ok(())
+    }
+
+    /// Says why, where a patch does not fit.
+    fn explain(&mut self, origins: &[Origin], runs: &mut [VersionRun]) {
+        let versions: Vec<(SystemdVersion, Oid)> =
+            runs.iter().map(|r| (r.version, r.state.tree)).collect();
+        let Some(repo) = self.repos.first() else { return };
+        // Versions with the same file have the same answer, but for the commit between them.
+        let mut known: HashMap<(usize, Option<Oid>), Vec<Broken>> = HashMap::new();
+        for run in runs.iter_mut() {
+            let Some(origin) = open_origin(origins, run) else { continue };
+            let Some(cell) = run.cells.last() else { continue };
+            let mut found = Vec::new();
+            for (index, report) in cell.files.iter().enumerate() {
+                let (diff, base) = (&origin.text.files[index], &origin.bases[index]);
+                let (false, Some(base)) = (report.outcome.is_settled(), base) else { continue };
+                let path = report.moved_to.as_deref().unwrap_or(&diff.path);
+                let here = run.state.file(repo, &self.blobs, path).ok().flatten();
+                let key = (index, here.as_ref().map(|h| h.1.oid));
+                let way = (origin.version, run.version);
+                let ask = Ask {
+                    diff,
+                    base,
+                    history: &self.history,
+                    way,
+                    versions: &between(&versions, way),
+                    ours: here.as_ref().map(|(_, file)| (path, &**file)),
+                    tree: run.state.tree,
+                };
+                let explain = || explain::explain(repo, &self.blobs, &ask);
+                found.extend(known.entry(key).or_insert_with(explain).iter().cloned());
+            }
+            if let Some(cell) = run.cells.last_mut() {
+                cell.broken = found;
+            }
+        }
     }
 
     /// The variants of a patch, with the files that they were made on.
@@ -177,4 +262,25 @@ impl Engine {
         }
         Ok(None)
     }
+}
+
+/// The variant that was carried to a version, if that was not to the end.
+fn open_origin<'a>(origins: &'a [Origin], run: &VersionRun) -> Option<&'a Origin> {
+    let cell = run.cells.last()?;
+    let open = !cell.outcome.is_settled() && cell.outcome != Outcome::Unreadable;
+    origins.iter().find(|o| open && Some(o.version) == cell.from)
+}
+
+/// The versions from the one to the other, in that order.
+fn between(
+    versions: &[(SystemdVersion, Oid)],
+    (from, to): (SystemdVersion, SystemdVersion),
+) -> Vec<(SystemdVersion, Oid)> {
+    let (low, high) = (from.min(to), from.max(to));
+    let mut way: Vec<_> =
+        versions.iter().copied().filter(|(v, _)| low <= *v && *v <= high).collect();
+    if from > to {
+        way.reverse();
+    }
+    way
 }

@@ -14,7 +14,14 @@ use crate::patch::{self, FileDiff, Kind};
 #[derive(Debug)]
 pub enum Merged {
     Clean(Vec<u8>),
-    Conflict(Vec<Collision>),
+    Conflict { collisions: Vec<Collision>, segments: Vec<Segment> },
+}
+
+/// A part of a file that was merged with conflicts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Segment {
+    Agreed(Vec<u8>),
+    Clash { ours: Vec<u8>, base: Vec<u8>, theirs: Vec<u8> },
 }
 
 /// Long enough not to be found in source files.
@@ -39,7 +46,26 @@ pub fn merge(base: &Content, theirs: &Content, ours: &Content) -> Result<Merged,
     if result.is_automergeable() {
         return Ok(Merged::Clean(result.content().to_vec()));
     }
-    collisions(result.content(), base, theirs, ours).map(Merged::Conflict)
+    let segments = segments(result.content());
+    let collisions = collisions(&segments, base, theirs, ours)?;
+    Ok(Merged::Conflict { collisions, segments })
+}
+
+/// The merged file, if the two sides have changed nothing near each other; that is quickly told,
+/// and most merges are like that.
+pub fn apart(base: &Content, theirs: &Content, ours: &Content) -> Option<Vec<u8>> {
+    let upstream = Alignment::new(base, ours);
+    let patch = Alignment::new(base, theirs);
+    let mut bytes = Vec::with_capacity(ours.bytes.len() + 4096);
+    let mut at = 0;
+    for (old, new) in patch.changes() {
+        let place = upstream.place(&old)?;
+        bytes.extend_from_slice(ours.lines(at, place));
+        bytes.extend_from_slice(theirs.lines(new.start, new.end));
+        at = place + old.len();
+    }
+    bytes.extend_from_slice(ours.lines(at, ours.len()));
+    Some(bytes)
 }
 
 /// True if a three-way merge changes the very lines of `ours` that applying the text has changed:
@@ -78,51 +104,62 @@ enum Part {
 }
 
 /// Reads git's conflict markers.
-fn collisions(
-    marked: &[u8],
-    base: &Content,
-    theirs: &Content,
-    ours: &Content,
-) -> Result<Vec<Collision>, git2::Error> {
+fn segments(marked: &[u8]) -> Vec<Segment> {
     let mut part = Part::Both;
-    // The file as it would be if all conflicts went to `ours`, to find their lines in `ours`.
-    let mut resolved: Vec<u8> = Vec::new();
-    let mut line = 0;
-    let mut found: Vec<[Vec<u8>; 3]> = Vec::new();
-    let mut lines: Vec<usize> = Vec::new();
+    let mut found = vec![Segment::Agreed(Vec::new())];
     for text in patch::split_lines(marked) {
         let marker = |b: u8| text.len() > MARKER && text[..MARKER].iter().all(|c| *c == b);
         if part == Part::Both && marker(b'<') {
             part = Part::Ours;
-            found.push(Default::default());
-            lines.push(line);
+            let (ours, base, theirs) = Default::default();
+            found.push(Segment::Clash { ours, base, theirs });
         } else if part == Part::Ours && marker(b'|') {
             part = Part::Base;
         } else if part == Part::Base && marker(b'=') {
             part = Part::Theirs;
         } else if part == Part::Theirs && marker(b'>') {
             part = Part::Both;
+            found.push(Segment::Agreed(Vec::new()));
         } else {
-            if matches!(part, Part::Both | Part::Ours) {
-                resolved.extend_from_slice(text);
-                line += 1;
-            }
-            if let Some(sides) = found.last_mut() {
-                match part {
-                    Part::Both => {}
-                    Part::Ours => sides[0].extend_from_slice(text),
-                    Part::Base => sides[1].extend_from_slice(text),
-                    Part::Theirs => sides[2].extend_from_slice(text),
-                }
+            match (found.last_mut(), part) {
+                (Some(Segment::Agreed(lines)), _) => lines.extend_from_slice(text),
+                (Some(Segment::Clash { ours, .. }), Part::Ours) => ours.extend_from_slice(text),
+                (Some(Segment::Clash { base, .. }), Part::Base) => base.extend_from_slice(text),
+                (Some(Segment::Clash { theirs, .. }), _) => theirs.extend_from_slice(text),
+                (None, _) => {}
             }
         }
+    }
+    found
+}
+
+/// The conflicts, with their lines in `ours`.
+fn collisions(
+    segments: &[Segment],
+    base: &Content,
+    theirs: &Content,
+    ours: &Content,
+) -> Result<Vec<Collision>, git2::Error> {
+    // The file as it would be if all conflicts went to `ours`, to find their lines in `ours`.
+    let mut resolved: Vec<u8> = Vec::new();
+    let mut found: Vec<([&[u8]; 3], usize)> = Vec::new();
+    let mut line = 0;
+    for segment in segments {
+        let lines = match segment {
+            Segment::Agreed(lines) => lines,
+            Segment::Clash { ours, base, theirs } => {
+                found.push(([ours, base, theirs], line));
+                ours
+            }
+        };
+        resolved.extend_from_slice(lines);
+        line += patch::split_lines(lines).count();
     }
     let to_ours = patch::hunks(&ours.bytes, &resolved, 0)?;
     let made = groups(base, theirs)?;
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(found
-        .iter()
-        .zip(lines)
+        .into_iter()
         .map(|([mine, old, new], line)| {
             // Lines that the merge brought in above this conflict are not in `ours`.
             let above = to_ours.iter().filter(|h| h.new_start <= line);
@@ -182,16 +219,33 @@ pub fn groups(before: &Content, after: &Content) -> Result<Vec<Group>, git2::Err
         .collect())
 }
 
+/// Why a clean merge is not to be trusted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// Fewer lines are changed than the patch changes.
+    Partly(String),
+    /// The changes are in other functions.
+    Elsewhere(String),
+}
+
+impl std::fmt::Display for Doubt {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Doubt::Partly(why) | Doubt::Elsewhere(why) => f.write_str(why),
+        }
+    }
+}
+
 /// Compares where changes were made with where they landed: the same functions in the same order,
 /// and as many lines. Returns what differs.
-pub fn compare(made: &[Group], landed: &[Group]) -> Option<String> {
+pub fn compare(made: &[Group], landed: &[Group]) -> Option<Doubt> {
     let lines = |g: &[Group]| g.iter().fold((0, 0), |(a, r), g| (a + g.added, r + g.removed));
     let (was, is) = (lines(made), lines(landed));
     if was != is {
-        return Some(format!(
+        return Some(Doubt::Partly(format!(
             "the patch adds {} and removes {} lines, here {} and {}: a part of it is there already",
             was.0, was.1, is.0, is.1
-        ));
+        )));
     }
     let functions = |g: &[Group]| {
         let mut all: Vec<String> = g.iter().flat_map(|g| g.functions.clone()).collect();
@@ -203,10 +257,10 @@ pub fn compare(made: &[Group], landed: &[Group]) -> Option<String> {
         return None;
     }
     let pairs = was.iter().zip(&is).find(|(a, b)| a != b);
-    Some(match pairs {
-        Some((made, here)) => format!("lands in {here}, was made in {made}"),
-        None => format!("lands in {}, was made in {}", is.join(", "), was.join(", ")),
-    })
+    Some(Doubt::Elsewhere(match pairs {
+        Some((made, here)) => format!("it lands in {here}, was made in {made}"),
+        None => format!("it lands in {}, was made in {}", is.join(", "), was.join(", ")),
+    }))
 }
 
 /// The report of merged changes, matched up in order as far as both sides have the same number.

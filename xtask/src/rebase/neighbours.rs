@@ -27,7 +27,7 @@ pub fn by_way_of_neighbours(
 ) -> Result<()> {
     let open = |r: &VersionRun| {
         let outcome = r.cells.last().map(|c| c.outcome);
-        matches!(outcome, Some(Outcome::Conflict | Outcome::NeedsReview))
+        outcome.is_some_and(|o| !o.is_settled() && o != Outcome::Unreadable)
     };
     let solved = |r: &VersionRun| r.solved.last().is_some_and(Option::is_some);
     let (known, mut diffs) = (Known::new(facts), Diffs::new());

@@ -19,9 +19,14 @@ pub struct Blobs {
     folders: Memo<Oid, Result<Arc<[u8]>, String>>,
     /// How alike two files are.
     alike: Memo<(Oid, Oid), f64>,
+    /// Merges of three blobs, with what was needed for them.
+    pub merged: Memo<(Oid, Oid, Oid), Option<MergedFile>>,
     /// Where a path of the second tree may have gone in the first.
     pub moved: Memo<(Oid, Oid, String), Arc<Vec<String>>>,
 }
+
+/// A merged file, and what its colliding lines needed.
+pub type MergedFile = (Arc<Content>, Option<String>);
 
 /// What a tree says of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -3,6 +3,8 @@
 
 use serde::Serialize;
 
+use super::deeper::Method;
+use super::explain::Broken;
 use crate::version::SystemdVersion;
 
 /// How a patch fares on a version, best first.
@@ -15,12 +17,18 @@ pub enum Outcome {
     Moved,
     /// The text does not apply, but a three-way merge puts it into the same functions.
     Merged,
+    /// As [`Outcome::Resolved`], and the user has said to take such results.
+    Accepted,
     /// The patch is in upstream's sources: its reverse applies, in the right functions.
     AlreadyUpstream,
     /// Merging the patch changes nothing.
     Empty,
     /// `series.toml` says that this version does without the patch.
     NotNeeded,
+    /// A method that goes further than a merge finds a place, and says how; a person has to agree.
+    Resolved,
+    /// Some of the patch is in upstream's sources, some is not.
+    PartlyUpstream,
     /// Something fits, but not beyond doubt: the methods disagree, or the function is another one.
     NeedsReview,
     /// Neither method finds a place for the patch.
@@ -36,9 +44,12 @@ impl Outcome {
             Outcome::Clean => "clean",
             Outcome::Moved => "moved",
             Outcome::Merged => "merged",
+            Outcome::Accepted => "accepted",
             Outcome::AlreadyUpstream => "upstream",
             Outcome::Empty => "empty",
             Outcome::NotNeeded => "not needed",
+            Outcome::Resolved => "resolved",
+            Outcome::PartlyUpstream => "partly",
             Outcome::NeedsReview => "review",
             Outcome::Conflict => "conflict",
             Outcome::Unreadable => "unreadable",
@@ -47,7 +58,7 @@ impl Outcome {
 
     /// True if the version then has the patch in it, and a variant may be written for it.
     pub fn is_applied(self) -> bool {
-        matches!(self, Outcome::Clean | Outcome::Moved | Outcome::Merged)
+        matches!(self, Outcome::Clean | Outcome::Moved | Outcome::Merged | Outcome::Accepted)
     }
 
     /// True if nothing is left to do for a person.
@@ -72,6 +83,9 @@ pub struct Cell {
     pub reason: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileReport>,
+    /// The hunks that do not fit, each with what is known about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<Broken>,
     /// Patches before this one that are missing here, so that this answer is preliminary.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
@@ -91,6 +105,9 @@ pub struct FileReport {
     pub outcome: Outcome,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// Of a resolved file, the method that found it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<Method>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub hunks: Vec<HunkReport>,
     #[serde(skip_serializing_if = "Vec::is_empty")]

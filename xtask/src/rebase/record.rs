@@ -17,6 +17,7 @@ pub fn not_needed(patch: &Patch) -> Cell {
         cross_checked: false,
         reason: None,
         files: Vec::new(),
+        broken: Vec::new(),
         without: Vec::new(),
         rivals: Vec::new(),
     }
@@ -49,6 +50,7 @@ pub fn record(
         cross_checked,
         reason,
         files: reports,
+        broken: Vec::new(),
         without,
         rivals,
     };

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//! Why a hunk does not fit, as text of at most 80 columns.
+
+use std::fmt::Write as _;
+
+use crate::rebase::{Broken, Cause};
+
+/// Lines of a side or a suggestion that are shown.
+const LINES: usize = 16;
+const COLUMNS: usize = 74;
+
+/// What is known of a broken hunk. `lines` are left out to tell if two versions have the same
+/// problem.
+pub fn text(broken: &Broken, lines: bool) -> String {
+    let mut text = String::new();
+    let made_in = broken.made_in.join(", ");
+    match &broken.cause {
+        Some(Cause::Commit { id, date, author, subject, link, undone }) => {
+            let how = if *undone { "needs, and this version lacks" } else { "broken by" };
+            let _ = writeln!(text, "    hunk {}, made in {made_in}: {how}", broken.hunk);
+            let short: String = id.chars().take(10).collect();
+            let _ = writeln!(text, "      {short} {date} {author}");
+            wrapped(subject).iter().for_each(|l| text += &format!("      {l}\n"));
+            if let Some(link) = link {
+                // May be longer than a line: a link that is cut is none.
+                let _ = writeln!(text, "      {link}");
+            }
+        }
+        Some(Cause::Versions { fits, broken: version }) => {
+            let hunk = broken.hunk;
+            let _ =
+                writeln!(text, "    hunk {hunk}, made in {made_in}: fits {fits}, not {version}");
+            let _ =
+                writeln!(text, "      (--systemd-git with a clone of upstream names the commit)");
+        }
+        None => {
+            let _ = writeln!(text, "    hunk {}, made in {made_in}: does not fit", broken.hunk);
+        }
+    }
+    side(&mut text, "before", &broken.before);
+    side(&mut text, "after", &broken.after);
+    if let (Some(went), true) = (&broken.went, lines) {
+        let place = match went.function.as_str() {
+            "" => went.path.clone(),
+            name => format!("{name}, {} line {}", went.path, went.line),
+        };
+        let _ = writeln!(text, "    the code is now in {place}");
+    }
+    if let (Some(suggestion), true) = (&broken.suggestion, lines) {
+        let _ = writeln!(text, "    --- a suggestion; nobody has checked that it is right");
+        let hunks = suggestion.lines().skip_while(|l| !l.starts_with("@@"));
+        shown(&mut text, &hunks.collect::<Vec<_>>());
+    }
+    text
+}
+
+fn side(text: &mut String, title: &str, lines: &str) {
+    if !lines.is_empty() {
+        let _ = writeln!(text, "    --- {title}");
+        shown(text, &lines.lines().collect::<Vec<_>>());
+    }
+}
+
+fn shown(text: &mut String, lines: &[&str]) {
+    for line in lines.iter().take(LINES) {
+        let _ = writeln!(text, "    | {line}");
+    }
+    if lines.len() > LINES {
+        let _ = writeln!(text, "    | ... {} more lines", lines.len() - LINES);
+    }
+}
+
+fn wrapped(text: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(last) if last.len() + 1 + word.len() <= COLUMNS => {
+                last.push(' ');
+                last.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: MIT
+//! Methods that go further than a merge: by tokens, through the commits in between, and into the
+//! function where it has moved to.
+//!
+//! Each must pass the checks that a merge passes: as many lines, in the same functions. What they
+//! find is called resolved, carries its evidence, and is not written without asking.
+
+use std::sync::Arc;
+
+use git2::{Oid, Repository};
+
+use super::blocks::FILE_SCOPE;
+use super::carry::Base;
+use super::content::Content;
+use super::explain;
+use super::history;
+use super::merge::{self, Merged, Segment};
+use super::objects::{Blobs, MergedFile};
+use super::tokens;
+use super::tree::State;
+
+/// Commits that change a file are stepped through one by one up to this many.
+const MOST_STEPS: usize = 400;
+
+/// A patched file that a deeper method has found.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    pub after: Arc<Content>,
+    /// Which method, and what it saw.
+    pub evidence: String,
+    pub method: Method,
+}
+
+/// The methods, in the order in which they are tried.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// The colliding lines are merged token by token.
+    Tokens,
+    /// The patch is carried through each commit that changes the file.
+    Steps,
+    /// The function has moved, within the file or to another one, and the patch follows it.
+    Function,
+}
+
+/// A resolved file, where it is in this version.
+pub struct Found {
+    pub path: String,
+    pub mode: i32,
+    pub before: Arc<Content>,
+    pub resolved: Resolved,
+}
+
+/// Tries all methods on a file that `here` is in this version, or that is gone.
+pub fn find(
+    repo: &Repository,
+    blobs: &Blobs,
+    commits: Option<(Oid, Oid)>,
+    path: &str,
+    base: &Base,
+    state: &State,
+    here: Option<(&str, i32, &Arc<Content>)>,
+) -> Option<Found> {
+    if let Some((here, mode, file)) = here {
+        let steps = || by_steps(repo, blobs, base, commits?, path, file);
+        let resolved =
+            by_tokens(base, file).or_else(steps).or_else(|| by_function(base, file, here));
+        if let Some(resolved) = resolved {
+            return Some(Found { path: here.to_owned(), mode, before: file.clone(), resolved });
+        }
+    }
+    // To another file: one that the commit has changed with which the function went.
+    let (from, to) = commits?;
+    let name = only_function(base)?;
+    let steps = history::steps(repo, blobs, from, to, path)?;
+    let holds = |step: &history::Step| {
+        let file = step.file.as_ref().and_then(|(_, oid)| blobs.get(repo, *oid).ok());
+        file.is_some_and(|f| only_block(&f, &name).is_some())
+    };
+    let left = (1..steps.len()).rev().find(|&i| holds(&steps[i - 1]) && !holds(&steps[i]))?;
+    let paths = explain::changed_with(repo, steps[left].commit?)?;
+    paths.into_iter().filter(|p| p != path).find_map(|to| {
+        let (mode, before) = state.file(repo, blobs, &to).ok()??;
+        let resolved = by_function(base, &before, &to)?;
+        Some(Found { path: to, mode, before, resolved })
+    })
+}
+
+/// Merges the file, and where lines collide, their tokens.
+pub fn by_tokens(base: &Base, ours: &Content) -> Option<Resolved> {
+    let (bytes, evidence) = merged(&base.before, &base.after, ours)?;
+    let after = checked(base, ours, bytes)?;
+    let evidence = format!("merged by tokens: {}", evidence?);
+    Some(Resolved { after, evidence, method: Method::Tokens })
+}
+
+/// Carries the patch through every commit between two commits that changes the file.
+pub fn by_steps(
+    repo: &Repository,
+    blobs: &Blobs,
+    base: &Base,
+    (from, to): (Oid, Oid),
+    path: &str,
+    ours: &Content,
+) -> Option<Resolved> {
+    let steps = history::steps(repo, blobs, from, to, path)?;
+    if steps.len() < 3 || steps.len() > MOST_STEPS {
+        return None; // One step is what the merge has tried.
+    }
+    let state = |step: &history::Step| blobs.get(repo, step.file.as_ref()?.1).ok();
+    let mut at = state(&steps[0])?;
+    let (mut before, mut after) = (base.before.clone(), base.after.clone());
+    let mut helped: Vec<String> = Vec::new();
+    for step in &steps[1..] {
+        let next = state(step)?;
+        let carry = |file: &Content| merged_known(blobs, &at, file, &next);
+        let (new_before, _) = carry(&before)?;
+        let (new_after, evidence) = carry(&after)?;
+        (before, after) = (new_before, new_after);
+        if let (Some(evidence), Some(commit)) = (evidence, step.commit) {
+            helped.push(format!("at {}: {evidence}", short(commit)));
+        }
+        at = next;
+    }
+    // Patches before this one may have been carried here in another way.
+    let (bytes, last) = merged(&before, &after, ours)?;
+    helped.extend(last);
+    let after = checked(base, ours, bytes)?;
+    let mut evidence =
+        format!("carried through the {} commits that change {path}", steps.len() - 1);
+    for what in helped {
+        evidence += &format!("; {what}");
+    }
+    Some(Resolved { after, evidence, method: Method::Steps })
+}
+
+/// Follows the one function that the patch changes to where it is in `ours`, which may be another
+/// file than the patch names.
+pub fn by_function(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
+    let name = only_function(base)?;
+    let (old, new) = (function(&base.before, &name)?, function(&base.after, &name)?);
+    let (start, end) = only_block(ours, &name)?;
+    let here = Content::new(ours.lines(start, end).to_vec());
+    let (bytes, by_tokens) = merged(&Content::new(old), &Content::new(new), &here)?;
+    if bytes == here.bytes {
+        return None;
+    }
+    let whole = [ours.lines(0, start), &bytes, ours.lines(end, ours.len())].concat();
+    let after = checked(base, ours, whole)?;
+    let mut evidence = format!("{name}() is at line {} of {path}, and takes the change", start + 1);
+    if let Some(by_tokens) = by_tokens {
+        evidence += &format!(" by tokens: {by_tokens}");
+    }
+    Some(Resolved { after, evidence, method: Method::Function })
+}
+
+/// Puts the changes of the one function that the patch changes into the function `name` of `ours`.
+/// Another name means that a person has to judge it: good for a suggestion, no more.
+pub fn into_function(base: &Base, ours: &Content, name: &str) -> Option<Arc<Content>> {
+    let made_in = only_function(base)?;
+    let (old, new) = (function(&base.before, &made_in)?, function(&base.after, &made_in)?);
+    let (start, end) = only_block(ours, name)?;
+    let here = Content::new(ours.lines(start, end).to_vec());
+    let (bytes, _) = merged(&Content::new(old), &Content::new(new), &here)?;
+    let whole = [ours.lines(0, start), &bytes, ours.lines(end, ours.len())].concat();
+    (bytes != here.bytes).then(|| Arc::new(Content::new(whole)))
+}
+
+/// The function that all changes of the patch are in.
+pub fn only_function(base: &Base) -> Option<String> {
+    let groups = merge::groups(&base.before, &base.after).ok()?;
+    let mut names = groups.iter().flat_map(|g| &g.functions);
+    let first = names.next()?;
+    (first != FILE_SCOPE && names.all(|n| n == first)).then(|| first.clone())
+}
+
+/// The lines of the only block of this name.
+fn only_block(file: &Content, name: &str) -> Option<(usize, usize)> {
+    let mut blocks = file.blocks().iter().filter(|b| b.name == name);
+    let block = blocks.next()?;
+    blocks.next().is_none().then_some((block.start, block.end + 1))
+}
+
+fn function(file: &Content, name: &str) -> Option<Vec<u8>> {
+    let (start, end) = only_block(file, name)?;
+    Some(file.lines(start, end).to_vec())
+}
+
+/// As [`merged`], remembered: the ways to many versions begin with the same commits.
+fn merged_known(
+    blobs: &Blobs,
+    base: &Content,
+    theirs: &Content,
+    ours: &Content,
+) -> Option<MergedFile> {
+    blobs.merged.get((base.oid, theirs.oid, ours.oid), || {
+        let (bytes, evidence) = merged(base, theirs, ours)?;
+        Some((Arc::new(Content::new(bytes)), evidence))
+    })
+}
+
+/// The merged file, with what tokens were needed for, if for anything.
+fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, Option<String>)> {
+    if let Some(bytes) = merge::apart(base, theirs, ours) {
+        return Some((bytes, None));
+    }
+    let segments = match merge::merge(base, theirs, ours).ok()? {
+        Merged::Clean(bytes) => return Some((bytes, None)),
+        Merged::Conflict { segments, .. } => segments,
+    };
+    let mut bytes = Vec::new();
+    let mut evidence = Vec::new();
+    for segment in &segments {
+        match segment {
+            Segment::Agreed(text) => bytes.extend_from_slice(text),
+            Segment::Clash { ours, base, theirs } => {
+                let merged = tokens::merge(base, ours, theirs)?;
+                bytes.extend_from_slice(&merged.bytes);
+                evidence.push(merged.evidence);
+            }
+        }
+    }
+    Some((bytes, Some(evidence.join("; "))))
+}
+
+/// The patched file, if it passes what a merge must pass.
+fn checked(base: &Base, ours: &Content, bytes: Vec<u8>) -> Option<Arc<Content>> {
+    let after = Content::new(bytes);
+    let made = merge::groups(&base.before, &base.after).ok()?;
+    let landed = merge::groups(ours, &after).ok()?;
+    (!landed.is_empty() && merge::compare(&made, &landed).is_none()).then(|| Arc::new(after))
+}
+
+/// An id as people write it.
+pub fn short(commit: Oid) -> String {
+    commit.to_string().chars().take(10).collect()
+}
