@@ -59,5 +59,6 @@ pub enum Command {
     RebasePatches(cmd::rebase_patches::Args),
     RebaseSeries(cmd::rebase_series::Args),
     Resolve(cmd::resolve::Args),
+    Bisect(cmd::bisect::Args),
     Bench(cmd::bench::Args),
 }

@@ -6,6 +6,7 @@ pub mod bench;
 mod bench_boot;
 mod bench_rebase;
 pub mod build_image;
+pub mod bisect;
 pub mod doctor;
 mod prepare;
 pub mod rebase_patches;
@@ -45,6 +46,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
     };
     match &flags.command {
         Command::Bench(args) => bench::run(&context, args),
+        Command::Bisect(args) => bisect::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),

@@ -241,10 +241,11 @@ fn select(
     Ok((wanted, kept))
 }
 
+/// Where upstream shows its commits.
+pub const LINK: &str = "https://github.com/systemd/systemd/commit/";
+
 /// The commits of the versions whose history is here.
 pub fn history(wanted: &BTreeMap<SystemdVersion, Source>) -> Result<History> {
-    /// Where upstream shows its commits.
-    const LINK: &str = "https://github.com/systemd/systemd/commit/";
     let mut history = History { link: Some(LINK.to_owned()), ..History::default() };
     for (version, source) in wanted.iter().filter(|(_, s)| s.has_upstream_commit) {
         history.commits.insert(*version, source.tip.oid()?);

@@ -15,16 +15,10 @@ pub fn text(broken: &Broken, lines: bool) -> String {
     let mut text = String::new();
     let made_in = broken.made_in.join(", ");
     match &broken.cause {
-        Some(Cause::Commit { id, date, author, subject, link, undone }) => {
+        Some(cause @ Cause::Commit { undone, .. }) => {
             let how = if *undone { "needs, and this version lacks" } else { "broken by" };
             let _ = writeln!(text, "    hunk {}, made in {made_in}: {how}", broken.hunk);
-            let short: String = id.chars().take(10).collect();
-            let _ = writeln!(text, "      {short} {date} {author}");
-            wrapped(subject).iter().for_each(|l| text += &format!("      {l}\n"));
-            if let Some(link) = link {
-                // May be longer than a line: a link that is cut is none.
-                let _ = writeln!(text, "      {link}");
-            }
+            text += &commit(cause, 6);
         }
         Some(Cause::Versions { fits, broken: version }) => {
             let hunk = broken.hunk;
@@ -50,6 +44,21 @@ pub fn text(broken: &Broken, lines: bool) -> String {
         let _ = writeln!(text, "    --- a suggestion; nobody has checked that it is right");
         let hunks = suggestion.lines().skip_while(|l| !l.starts_with("@@"));
         shown(&mut text, &hunks.collect::<Vec<_>>());
+    }
+    text
+}
+
+/// Who did what when, and where to read it.
+pub fn commit(cause: &Cause, indent: usize) -> String {
+    let Cause::Commit { id, date, author, subject, link, .. } = cause else {
+        return String::new();
+    };
+    let (short, indent): (String, _) = (id.chars().take(10).collect(), " ".repeat(indent));
+    let mut text = format!("{indent}{short} {date} {author}\n");
+    wrapped(subject).iter().for_each(|l| text += &format!("{indent}{l}\n"));
+    if let Some(link) = link {
+        // May be longer than a line: a link that is cut is none.
+        text += &format!("{indent}{link}\n");
     }
     text
 }

@@ -65,6 +65,11 @@ impl Engine {
         Engine { history, ..self }
     }
 
+    /// As [`Engine::with_history`].
+    pub fn set_history(&mut self, history: History) {
+        self.history = history;
+    }
+
     /// Takes what deeper methods find as [`Outcome::Accepted`](super::Outcome).
     #[must_use]
     pub fn accepting_resolved(self, accept_resolved: bool) -> Self {

@@ -246,8 +246,13 @@ fn text(lines: &[u8]) -> String {
     text
 }
 
-/// What is to be said of a commit.
-pub fn cause(repo: &Repository, history: &History, id: Oid, undone: bool) -> Option<Cause> {
+/// What is to be said of a commit, which can be read at `link` with its id.
+pub fn named(repo: &Repository, link: &str, id: Oid) -> Option<Cause> {
+    let history = History { link: Some(link.to_owned()), ..History::default() };
+    cause(repo, &history, id, false)
+}
+
+fn cause(repo: &Repository, history: &History, id: Oid, undone: bool) -> Option<Cause> {
     let commit = repo.find_commit(id).ok()?;
     let summary = commit.summary_bytes().unwrap_or_default();
     Some(Cause::Commit {

@@ -161,23 +161,40 @@ impl Walk<'_> {
     }
 }
 
-/// The commits of the pull request that the merge `commit` brought in, oldest first, that change
-/// the file; empty if it is no merge.
+/// The commits of the pull request that the merge `commit` brought in, oldest first; `None` if it is
+/// no merge.
+pub fn side(repo: &Repository, commit: Oid) -> Option<Vec<Oid>> {
+    let mut way = branch(repo, commit)?;
+    way.remove(0);
+    Some(way)
+}
+
+/// As [`side`], with the commit that the pull request was made on in front.
+fn branch(repo: &Repository, commit: Oid) -> Option<Vec<Oid>> {
+    /// Pull requests are shorter; one that is longer is not gone through.
+    const LONGEST: usize = 1000;
+    let merge = repo.find_commit(commit).ok()?;
+    let (main, side) = (merge.parent_id(0).ok()?, merge.parent_id(1).ok()?);
+    let base = repo.merge_base(main, side).ok()?;
+    let mut way = vec![side];
+    while *way.last()? != base {
+        way.push(parent(repo, *way.last()?)?);
+        if way.len() > LONGEST {
+            return None;
+        }
+    }
+    way.reverse();
+    Some(way)
+}
+
+/// The states that the file goes through in the pull request that the merge `commit` brought in;
+/// empty if it is no merge.
 pub fn inside(repo: &Repository, blobs: &Blobs, commit: Oid, path: &str) -> Vec<Step> {
     let find = || -> Option<Vec<Step>> {
-        let merge = repo.find_commit(commit).ok()?;
-        let (main, side) = (merge.parent_id(0).ok()?, merge.parent_id(1).ok()?);
-        let base = repo.merge_base(main, side).ok()?;
-        let mut way = vec![side];
-        while *way.last()? != base {
-            way.push(parent(repo, *way.last()?)?);
-            if way.len() > 1000 {
-                return None;
-            }
-        }
-        way.reverse();
+        let way = branch(repo, commit)?;
         let walk = Walk { repo, blobs };
-        let mut steps = vec![Step { commit: None, undone: false, file: walk.file(base, path)? }];
+        let file = walk.file(*way.first()?, path)?;
+        let mut steps = vec![Step { commit: None, undone: false, file }];
         walk.changes(&way, path, false, &mut steps)?;
         steps.remove(0);
         Some(steps)

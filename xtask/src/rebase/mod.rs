@@ -8,6 +8,7 @@
 mod align;
 mod apply;
 mod attempt;
+mod bisect;
 mod blocks;
 mod carry;
 mod choose;
@@ -34,11 +35,12 @@ mod tokens;
 mod tree;
 mod verify;
 
+pub use bisect::{Start, Way, bisect};
 pub use choose::distance;
 pub use content::Content;
 pub use deeper::{Method, Resolved};
 pub use engine::Engine;
-pub use explain::{Broken, Cause, Went};
+pub use explain::{Broken, Cause, Went, named};
 pub use facts::Facts;
 pub use history::History;
 pub use outcome::{Cell, Collision, FileReport, HunkReport, Outcome};
