@@ -59,6 +59,7 @@ pub enum Command {
     RebasePatches(cmd::rebase_patches::Args),
     RebaseSeries(cmd::rebase_series::Args),
     Resolve(cmd::resolve::Args),
+    RangeDiff(cmd::range_diff::Args),
     Bisect(cmd::bisect::Args),
     Bench(cmd::bench::Args),
 }

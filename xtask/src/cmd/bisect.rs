@@ -36,6 +36,13 @@ pub struct Args {
     to: String,
 }
 
+impl Args {
+    /// All patches, from the newest version, to a revision.
+    pub fn ahead(to: &str) -> Self {
+        Args { patches: Vec::new(), from: None, to: to.to_owned() }
+    }
+}
+
 /// The document of `--json`.
 #[derive(Serialize)]
 struct Document<'a> {

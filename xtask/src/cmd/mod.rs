@@ -9,6 +9,7 @@ pub mod build_image;
 pub mod bisect;
 pub mod doctor;
 mod prepare;
+pub mod range_diff;
 pub mod rebase_patches;
 pub mod rebase_series;
 mod rebase_sites;
@@ -49,6 +50,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Bisect(args) => bisect::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
+        Command::RangeDiff(args) => range_diff::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
         Command::Resolve(args) => resolve::run(&context, args),

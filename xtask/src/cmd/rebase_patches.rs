@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::{Context, rebase_sites, rebase_text};
+use super::{Context, bisect, rebase_sites, rebase_text};
 use crate::atomic::{self, ChangeSet};
 use crate::fault::{Fault, Kind, Status, kind_of};
 use crate::rebase::{self, Cell, Engine, Facts, History, Outcome, Settled, Target, VersionRun};
@@ -38,6 +38,10 @@ pub struct Args {
     /// Write nothing; exit 1 if anything on disk would change. Adds no version of its own accord
     #[arg(long)]
     check: bool,
+
+    /// Only look ahead, to a branch, tag or commit of --systemd-git, as `bisect` does: write nothing
+    #[arg(long, value_name = "REV", conflicts_with_all = ["versions", "all", "check"])]
+    to: Option<String>,
 
     /// Check everything anew, also what a run before has proved; --check does so too
     #[arg(long)]
@@ -86,6 +90,9 @@ struct VariantSet<'a> {
 }
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    if let Some(rev) = &args.to {
+        return bisect::run(context, &bisect::Args::ahead(rev));
+    }
     let ui = context.ui;
     let patches = context.checkout.patches();
     let series = series::load(&patches)?;
