@@ -18,7 +18,7 @@ macro_rules! unit {
     };
 }
 
-/// Units that the checks start, unpacked into the container *after* its plain boot.
+/// Units that the checks start, and a script that starts some, unpacked into the container *after* its plain boot.
 const FIXTURES: &[(&str, &str)] = &[
     unit!("plainboot-simple.service"),
     unit!("plainboot-notify.service"),
@@ -48,6 +48,7 @@ const FIXTURES: &[(&str, &str)] = &[
     unit!("plainboot-after.service"),
     unit!("plainboot-memory-hog.service"),
     unit!("plainboot-fork-bomb.service"),
+    unit!("plainboot-options.sh"),
 ];
 
 /// How a container's boot ended.

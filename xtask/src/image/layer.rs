@@ -37,6 +37,9 @@ const LEFT_OUT: [&str; 14] = [
     "etc/X11",
 ];
 
+/// The program that says which options of units are not in force here.
+const REPORT: (&str, &str) = ("usr/lib/plainboot/report", include_str!("../../../nix/report.sh"));
+
 /// What goes into the layer, by path without the leading slash.
 #[derive(Debug)]
 enum Node {
@@ -141,6 +144,7 @@ fn add_profile(profile: &Profile, nodes: &mut BTreeMap<PathBuf, Node>) {
     };
     // The command of every image, whatever else the tree installs there.
     put(Path::new("usr/sbin/init"), Node::Link("../lib/systemd/systemd".into()));
+    put(Path::new(REPORT.0), Node::File(0o755, Source::Bytes(REPORT.1.as_bytes().to_vec())));
     for placement in profile.placements() {
         let path = placement.path.strip_prefix("/").unwrap_or(&placement.path).to_owned();
         let node = match placement.node {
@@ -262,6 +266,7 @@ mod tests {
         assert_eq!(mode("usr/lib/systemd/catalog/systemd.catalog"), Some(0o644));
         assert_eq!(mode("etc/systemd/system/tmp.mount"), Some(0o777));
         assert_eq!(mode("etc/machine-id"), Some(0o644));
+        assert_eq!(mode("usr/lib/plainboot/report"), Some(0o755));
     }
 
     #[test]

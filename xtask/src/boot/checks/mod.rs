@@ -13,6 +13,7 @@ mod logs;
 mod preconditions;
 mod real;
 mod reexec;
+mod report;
 mod restart;
 mod rows;
 mod services;
@@ -140,6 +141,7 @@ pub const CHECKS: &[&Check] = &[
     &tracking::SCOPE,
     &limits::MEMORY,
     &limits::TASKS,
+    &report::MATCHES,
     &journal::UNIT,
     &journal::CHILD,
     &exit::SIGTERM,
