@@ -252,7 +252,7 @@ pub fn boot(container: &Container<'_>, deadline: Duration) -> Result<Booted> {
     let elapsed = container.returned.elapsed();
     let state = match answer {
         Ok(answer) if answer.status.success() => answer.text(),
-        Ok(answer) => match container.wait(Duration::from_secs(1))? {
+        Ok(answer) => match container.wait(container.patience(Duration::from_secs(1)))? {
             Some(code) => format!("exited {code}"),
             None => format!("unable to run systemctl: {}", answer.error_text()),
         },

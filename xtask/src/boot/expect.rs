@@ -25,6 +25,8 @@ pub struct Row {
     pub seccomp_mode: i64,
     /// How /sys/fs/cgroup is mounted.
     pub cgroup: &'static str,
+    /// How many times longer things may take than on hardware.
+    pub slower: u32,
 }
 
 /// `docker run` without any option: Docker's 14 default capabilities (the same set since 1.2), its
@@ -36,6 +38,7 @@ pub(super) const DOCKER_PLAIN: Row = Row {
     capabilities: 0xa804_25fb,
     seccomp_mode: 2,
     cgroup: "ro",
+    slower: 1,
 };
 
 /// The same privileges, but for the cgroup tree; see [`UNLOCK`].
@@ -58,7 +61,8 @@ pub const NOT_UNLOCKED: &str = "exited 113";
 impl Row {
     /// The row of a plain container on this engine; `None` where none has been established.
     pub fn plain(facts: &Facts) -> Option<Row> {
-        (facts.kind == Kind::Docker && facts.cgroup_version == 2).then_some(DOCKER_PLAIN)
+        let row = Row { slower: facts.slower(), ..DOCKER_PLAIN };
+        (facts.kind == Kind::Docker && facts.cgroup_version == 2).then_some(row)
     }
 
     /// The row of a container with a writable cgroup tree, or why this engine has none.
@@ -68,7 +72,7 @@ impl Row {
         } else if facts.userns_remap {
             "maps root to another user"
         } else {
-            return Ok(DOCKER_WRITABLE);
+            return Ok(Row { slower: facts.slower(), ..DOCKER_WRITABLE });
         };
         Err(format!("the engine {shifted}, so nothing in a container may make its tree writable"))
     }
@@ -102,4 +106,12 @@ pub fn writable(image: &str, facts: &Facts) -> Start {
 pub struct Expect {
     pub row: Row,
     pub version: SystemdVersion,
+}
+
+impl Expect {
+    /// Whether a time that was seen keeps a promise of `promised` milliseconds, which is made for
+    /// hardware.
+    pub fn in_time(&self, ms: Option<i64>, promised: i64) -> bool {
+        ms.is_some_and(|ms| ms < promised * i64::from(self.row.slower))
+    }
 }

@@ -98,7 +98,7 @@ pub fn examine(
         keep: options.keep,
     };
     let main = engine.start(&site.start().keep(options.keep))?;
-    let booted = bench::boot(&main, BOOT_DEADLINE)?;
+    let booted = bench::boot(&main, site.engine.patience(BOOT_DEADLINE))?;
     let bench = Bench::new(&site, main, booted);
     let boot = measure(&bench)?;
     let chosen =
@@ -191,7 +191,7 @@ fn look_at_writable<'a>(
     let dir = site.dir.join("writable");
     let site = Site { row, dir: &dir, ..*site };
     let main = site.engine.start(&site.start().keep(site.keep))?;
-    let booted = bench::boot(&main, BOOT_DEADLINE)?;
+    let booted = bench::boot(&main, site.engine.patience(BOOT_DEADLINE))?;
     if booted.state == NOT_UNLOCKED {
         let said = checks::shorten(&main.log()?);
         let because = format!("the engine gives no writable cgroup: {said}");
@@ -248,7 +248,7 @@ impl Judge<'_> {
             let skipped = self.allow(check, Outcome::Skipped(because));
             return Ok(self.record(check, skipped, Evidence::default(), Duration::ZERO));
         }
-        let (outcome, evidence) = match probe(Until::after(check.timeout)) {
+        let (outcome, evidence) = match probe(Until::after(self.engine.patience(check.timeout))) {
             Ok(evidence) => {
                 let outcome = (check.judge)(&evidence, &self.expect);
                 (self.known.weigh(check.id, &self.expect, &evidence, outcome), evidence)
@@ -296,7 +296,8 @@ fn measure(bench: &Bench<'_>) -> Result<Boot> {
     let userspace = if bench.booted.state == "running" {
         let show = "systemctl show --value --property=UserspaceTimestampMonotonic \
                     --property=FinishTimestampMonotonic";
-        let answer = bench.main.shell(Duration::from_secs(5), show)?.text();
+        let answer =
+            bench.main.shell(bench.site.engine.patience(Duration::from_secs(5)), show)?.text();
         let times: Vec<u64> = answer.lines().filter_map(|l| l.parse().ok()).collect();
         match times.as_slice() {
             [a, b] if a.min(b) > &0 => Some(a.abs_diff(*b) / 1000),

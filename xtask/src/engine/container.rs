@@ -11,6 +11,8 @@ use super::{Engine, owner};
 use crate::exec::{Answer, Call, Running};
 use crate::fault::Fault;
 
+const MINUTE: Duration = Duration::from_secs(60);
+
 /// How a container is started: `docker run -d OPTIONS… IMAGE COMMAND…`.
 ///
 /// The only thing added to `options` is a label that names the run, unless it is to be kept; it gives
@@ -85,7 +87,7 @@ impl Engine {
         let called = Instant::now();
         // Cut short, a start could leave a container that nobody knows: it runs to its end, which
         // the deadline bounds, and the guard then removes it.
-        let call = self.call(&arguments).deadline(Duration::from_secs(60)).uninterruptible();
+        let call = self.call(&arguments).deadline(self.patience(MINUTE)).uninterruptible();
         let answer = call.output()?;
         let id = answer.text();
         if id.len() != 64 {
@@ -174,19 +176,24 @@ impl Container<'_> {
 
     /// `docker restart`: the image's stop signal, ten seconds' patience, a new start.
     pub fn restart(&self) -> Result<()> {
-        let call = self.call(&["restart", &self.id]).deadline(Duration::from_secs(60));
+        let call = self.call(&["restart", &self.id]).deadline(self.engine.patience(MINUTE));
         call.text().map(drop)
     }
 
     /// Starts it again once it has ended.
     pub fn start_again(&self) -> Result<()> {
-        self.call(&["start", &self.id]).deadline(Duration::from_secs(60)).text().map(drop)
+        self.call(&["start", &self.id]).deadline(self.engine.patience(MINUTE)).text().map(drop)
     }
 
     /// A client that follows its output, into a file. Dropping it ends the client alone.
     pub fn attach(&self, transcript: &Path) -> Result<Running> {
         let words = ["attach", "--no-stdin", "--sig-proxy=false", &self.id];
         self.engine.job(transcript).args(words).spawn()
+    }
+
+    /// See [`Engine::patience`].
+    pub fn patience(&self, usual: Duration) -> Duration {
+        self.engine.patience(usual)
     }
 
     /// Waits for the end; `None` if it still runs after `deadline`.
@@ -220,7 +227,10 @@ impl Container<'_> {
         };
         if self.state().is_ok_and(|s| s.running) {
             let words = ["journalctl", "--no-pager", "--output=short-monotonic"];
-            put("journal.txt", self.exec(Duration::from_secs(10), &words).map(|a| a.stdout));
+            put(
+                "journal.txt",
+                self.exec(self.engine.patience(Duration::from_secs(10)), &words).map(|a| a.stdout),
+            );
         }
         put("log.txt", self.log().map(String::into_bytes));
         let pretty = self.inspect().and_then(|v| Ok(serde_json::to_vec_pretty(&v)?));

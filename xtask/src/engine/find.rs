@@ -59,7 +59,7 @@ pub fn find(choice: Choice, cache: &Cache, ui: &Ui) -> Result<Engine> {
 fn private_one(cache: &Cache, ui: &Ui) -> Result<Engine> {
     let (daemon, facts) = private::Daemon::start(cache, ui)?;
     let host = Some(daemon.host());
-    Ok(Engine { program: "docker".into(), host, facts, _daemon: Some(daemon) })
+    Ok(Engine { program: "docker".into(), host, facts, _keeper: Some(Box::new(daemon)) })
 }
 
 fn users_own() -> Result<Engine> {
@@ -69,7 +69,7 @@ fn users_own() -> Result<Engine> {
             .hint("as root: apt-get install docker.io")
             .into());
     }
-    let facts = facts(program, || address(program, None))?;
+    let facts = facts(program, ANSWER, || address(program, None))?;
     let hint = "use --engine private (as root), or a host with cgroup v2";
     if facts.kind == Kind::Podman {
         return Err(Fault::cannot_try(
@@ -86,19 +86,21 @@ fn users_own() -> Result<Engine> {
         .hint(hint)
         .into());
     }
-    Ok(Engine { program: program.into(), host: None, facts, _daemon: None })
+    Ok(Engine { program: program.into(), host: None, facts, _keeper: None })
 }
 
-/// Asks an engine about itself, for at most 5 s.
-pub(super) fn facts(name: &str, call: impl Fn() -> Call) -> Result<Facts> {
-    let answer = call()
-        .args(["info", "--format", "{{json .}}"])
-        .deadline(Duration::from_secs(5))
-        .output()
-        .map_err(|e| match fault::kind_of(&e) {
-            fault::Kind::Interrupted => e,
-            _ => Fault::cannot_try(format!("`{name}` does not answer: {e}")).into(),
-        })?;
+/// How long an engine on this host may take to tell about itself.
+pub(super) const ANSWER: Duration = Duration::from_secs(5);
+
+/// Asks an engine about itself.
+pub(super) fn facts(name: &str, deadline: Duration, call: impl Fn() -> Call) -> Result<Facts> {
+    let answer =
+        call().args(["info", "--format", "{{json .}}"]).deadline(deadline).output().map_err(
+            |e| match fault::kind_of(&e) {
+                fault::Kind::Interrupted => e,
+                _ => Fault::cannot_try(format!("`{name}` does not answer: {e}")).into(),
+            },
+        )?;
     // Without a service the CLI still prints a document, with its error inside.
     parse(&answer.text()).map_err(|reason| {
         let said = answer.error_text();
@@ -140,6 +142,7 @@ fn parse(json: &str) -> Result<Facts, String> {
         kernel: text("KernelVersion"),
         memory_limit: info["MemoryLimit"].as_bool().unwrap_or_default(),
         pids_limit: info["PidsLimit"].as_bool().unwrap_or_default(),
+        emulated: false,
         security,
         private: false,
     })
@@ -162,6 +165,7 @@ fn podman(info: &Value) -> Option<Facts> {
         kernel: host["kernel"].as_str().unwrap_or_default().to_owned(),
         memory_limit: controller("memory"),
         pids_limit: controller("pids"),
+        emulated: false,
         security: Vec::new(),
         private: false,
     })

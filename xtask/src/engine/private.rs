@@ -70,6 +70,8 @@ pub struct Daemon {
     _lock: CacheLock,
 }
 
+impl super::Keeper for Daemon {}
+
 impl Daemon {
     /// Starts the daemon and waits until it answers (0.3 s once its folder exists).
     ///
@@ -126,7 +128,7 @@ impl Daemon {
             }
             if self.socket.exists()
                 && let Ok(facts) =
-                    find::facts(&address("docker", Some(&self.host())).line(), || {
+                    find::facts(&address("docker", Some(&self.host())).line(), find::ANSWER, || {
                         address("docker", Some(&self.host()))
                     })
             {

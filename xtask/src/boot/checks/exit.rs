@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{Check, Group, Outcome, Probe, all, same};
+use super::{Check, Expect, Group, Outcome, Probe, all, same};
 use crate::boot::bench::{Site, Until, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::engine::{Container, Start};
@@ -33,7 +33,7 @@ pub const SIGTERM: Check = Check {
         end(&bench.main, &mut seen, |main| main.kill("SIGTERM"))?;
         Ok(seen)
     }),
-    judge: |seen, _| in_order(seen, "0"),
+    judge: |seen, expect| in_order(seen, expect, "0"),
     ..super::BASE
 };
 
@@ -51,7 +51,7 @@ pub const POWEROFF_SIGNAL: Check = Check {
     probe: Probe::Apart(|site, until| {
         ended(site, until, "exit-sigrtmin3", |other| other.kill("SIGRTMIN+3"))
     }),
-    judge: |seen, _| in_order(seen, "0"),
+    judge: |seen, expect| in_order(seen, expect, "0"),
     ..APART
 };
 
@@ -61,7 +61,7 @@ pub const SIGINT: Check = Check {
     probe: Probe::Apart(|site, until| {
         ended(site, until, "exit-sigint", |other| other.kill("SIGINT"))
     }),
-    judge: |seen, _| in_order(seen, "0"),
+    judge: |seen, expect| in_order(seen, expect, "0"),
     ..APART
 };
 
@@ -74,7 +74,7 @@ pub const SYSTEMCTL: Check = Check {
             other.shell(until.left(), "systemctl exit 7").map(drop)
         })
     }),
-    judge: |seen, _| in_order(seen, "7"),
+    judge: |seen, expect| in_order(seen, expect, "7"),
     ..APART
 };
 
@@ -102,7 +102,7 @@ fn end(
 ) -> Result<()> {
     let sent = Instant::now();
     how(container)?;
-    match container.wait(Duration::from_secs(10))? {
+    match container.wait(container.patience(Duration::from_secs(10)))? {
         Some(code) => {
             seen.put("code", code);
             seen.put("ms", sent.elapsed().as_millis());
@@ -114,12 +114,12 @@ fn end(
     Ok(())
 }
 
-fn in_order(seen: &Evidence, code: &str) -> Outcome {
+fn in_order(seen: &Evidence, expect: &Expect, code: &str) -> Outcome {
     all([
         same("systemctl start", seen.get("start.status"), "0"),
         same("its exit code", seen.get("code"), code),
         same("ExecStop=", seen.get("ExecStop"), "ran"),
-        Outcome::holds_if(seen.number("ms").is_some_and(|ms| ms < 10_000), || {
+        Outcome::holds_if(expect.in_time(seen.number("ms"), 10_000), || {
             format!("it took {} ms", seen.get("ms"))
         }),
     ])

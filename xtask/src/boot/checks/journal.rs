@@ -108,7 +108,10 @@ pub const STALLED: Check = Check {
             if text.contains("plainboot-marker-output") {
                 break;
             }
-            anyhow::ensure!(shown.elapsed() < Duration::from_secs(5), "the client shows nothing");
+            anyhow::ensure!(
+                shown.elapsed() < container.patience(Duration::from_secs(5)),
+                "the client shows nothing"
+            );
             crate::exec::sleep(Duration::from_millis(50))?;
         }
         reader.pause()?;
@@ -128,7 +131,9 @@ pub const STALLED: Check = Check {
         reader.resume()?;
         let log = Instant::now();
         let mut text = String::new();
-        while log.elapsed() < Duration::from_secs(5) && !text.contains("plainboot-resumed") {
+        while log.elapsed() < container.patience(Duration::from_secs(5))
+            && !text.contains("plainboot-resumed")
+        {
             // Each start says it again, until the first one that comes through.
             note(
                 container,
@@ -143,10 +148,9 @@ pub const STALLED: Check = Check {
         seen.put("log", text.lines().filter(kept).take(5).collect::<Vec<_>>().join("\n"));
         Ok(seen)
     }),
-    judge: |seen, _| {
+    judge: |seen, expect| {
         let fast = |name: &str| {
-            let ms = seen.number(name);
-            Outcome::holds_if(ms.is_some_and(|ms| ms < 1000), || {
+            Outcome::holds_if(expect.in_time(seen.number(name), 1000), || {
                 format!("{name}: `{}`, not a time under 1000 ms", seen.get(name))
             })
         };
