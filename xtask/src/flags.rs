@@ -54,6 +54,7 @@ pub enum Command {
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
+    TestVm(cmd::test_vm::Args),
     TestSystemd(cmd::test_systemd::Args),
     BuildImage(cmd::build_image::Args),
     RebasePatches(cmd::rebase_patches::Args),

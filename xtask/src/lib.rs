@@ -15,12 +15,12 @@
 //! | render | [`render`]: the Nix overlay |
 //! | build | [`build`]: meson, ninja, installed trees |
 //! | image | [`profile`]: what makes a container image; [`image`]: layers, archive |
-//! | boot | [`engine`]: Docker, the user's or a private one; [`boot`]: checks, verdict, record |
+//! | boot | [`vm`]: a guest with an engine; [`engine`]: Docker, the user's, a private or a guest's one; [`boot`]: checks, verdict, record |
 //! | report | [`report`]: counts |
 //!
 //! Around them: [`cmd`] and [`flags`] (the commands), [`ui`], [`exec`], [`atomic`], [`fault`],
 //! [`workspace`] (where things are), [`host`] and [`requirements`] (what the machine has), [`skip`]
-//! (tests that could not be tried), [`version`].
+//! (tests that could not be tried), [`version`], [`arch`].
 //!
 //! # Invariants
 //! - A stage knows only the types of the stages before it; only [`cmd`] joins stages.
@@ -29,6 +29,7 @@
 //! - Files that others read are written through [`atomic`], after the whole step succeeded.
 //! - Whatever is started (process, container, mount) belongs to a guard that ends it.
 
+pub mod arch;
 pub mod atomic;
 pub mod boot;
 pub mod build;
@@ -52,6 +53,7 @@ pub mod skip;
 pub mod sources;
 pub mod ui;
 pub mod version;
+pub mod vm;
 pub mod workspace;
 
 use fault::Status;

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
+use crate::arch::Arch;
 use crate::exec::Job;
 use crate::fault::{Fault, Kind, kind_of};
 use crate::host::{Engine, Host, Probe};
@@ -24,6 +25,8 @@ pub enum Need {
     Image,
     /// Run containers.
     Engine,
+    /// Run a guest of this machine's own architecture.
+    Vm,
     /// Evaluate Nix files.
     Nix,
     /// Compare with the classic patch tools.
@@ -37,6 +40,7 @@ pub const COMMANDS: &[(&str, &[Need])] = &[
     ("test-image", &[Need::Sources, Need::Build, Need::Image, Need::Engine]),
     ("build-image", &[Need::Sources, Need::Build, Need::Image]),
     ("test-systemd", &[Need::Sources, Need::Build]),
+    ("test-vm", &[Need::Sources, Need::Build, Need::Image, Need::Vm]),
     ("test", &[Need::Sources, Need::Build, Need::Image, Need::Engine, Need::Nix, Need::Tests]),
 ];
 
@@ -120,6 +124,17 @@ pub fn of(need: Need, host: &Host) -> Vec<Requirement> {
             // Not in a minimal Debian.
             program("iproute2", "ip"),
             program("mount", "mount"),
+        ],
+        Need::Vm => vec![
+            match Arch::host() {
+                Some(Arch::Arm64) => program("qemu-system-arm", "qemu-system-aarch64"),
+                _ => program("qemu-system-x86", "qemu-system-x86_64"),
+            },
+            program("mmdebstrap", "mmdebstrap"),
+            program("e2fsprogs", "mke2fs"),
+            program("openssh-client", "ssh"),
+            program("socat", "socat"),
+            program(host.distribution.docker_cli(), "docker"),
         ],
         Need::Nix => NIX.to_vec(),
         Need::Tests => TESTS.to_vec(),

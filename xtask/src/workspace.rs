@@ -45,6 +45,10 @@ impl Checkout {
     pub fn overlays(&self) -> PathBuf {
         self.root.join("overlays")
     }
+    /// What is laid over the root of a Debian guest.
+    pub fn guest(&self) -> PathBuf {
+        self.root.join("vm-tests/debian")
+    }
     pub fn nix(&self) -> PathBuf {
         self.root.join("nix")
     }
@@ -100,6 +104,11 @@ impl Cache {
     /// Data and state of the private engine.
     pub fn engine(&self) -> PathBuf {
         self.root.join("engine")
+    }
+
+    /// Guests' disks, and the sockets of the one that runs.
+    pub fn vm(&self) -> PathBuf {
+        self.root.join("vm")
     }
 
     /// Takes the lock `name`, so that two runs do not work on the same folder at once. Fails at

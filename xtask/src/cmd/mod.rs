@@ -20,6 +20,7 @@ pub mod sources;
 pub mod test;
 pub mod test_image;
 pub mod test_systemd;
+pub mod test_vm;
 
 use anyhow::Result;
 
@@ -57,6 +58,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
         Command::BuildImage(args) => build_image::run(&context, args),
+        Command::TestVm(args) => test_vm::run(&context, args),
         Command::TestSystemd(args) => test_systemd::run(&context, args),
     }
 }

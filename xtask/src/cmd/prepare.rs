@@ -70,6 +70,20 @@ pub fn recipes(
     sources: &Sources<'_>,
     versions: &[SystemdVersion],
 ) -> Result<(Vec<Pair>, Status)> {
+    let (series, runs) = carry(context, sources, versions)?;
+    for text in rebase_text::problems(&series, &runs, context.ui) {
+        context.ui.result(&text);
+    }
+    let all_fit = runs.iter().all(VersionRun::is_settled);
+    let pairs = runs.iter().map(|run| pair(sources, &series, run)).collect::<Result<_>>()?;
+    Ok((pairs, if all_fit { Status::Yes } else { Status::No }))
+}
+
+fn carry(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    versions: &[SystemdVersion],
+) -> Result<(Series, Vec<VersionRun>)> {
     let series = series::load(&context.checkout.patches())?;
     let mut trees = Vec::new();
     for version in versions {
@@ -79,12 +93,7 @@ pub fn recipes(
     let targets = with_bases(sources, &series, &trees)?;
     let runs = Engine::open(sources.git().path())?.run(&series, &targets, versions)?;
     step.done(&rebase_text::summary(&runs, 0.0));
-    for text in rebase_text::problems(&series, &runs, context.ui) {
-        context.ui.result(&text);
-    }
-    let all_fit = runs.iter().all(VersionRun::is_settled);
-    let pairs = runs.iter().map(|run| pair(sources, &series, run)).collect::<Result<_>>()?;
-    Ok((pairs, if all_fit { Status::Yes } else { Status::No }))
+    Ok((series, runs))
 }
 
 /// Beside the versions asked for, those that variants were made on: a merge needs them. One that
@@ -152,6 +161,22 @@ pub fn without(
         version,
     };
     Ok(Recipe { identity, tree })
+}
+
+/// Builds what a run of these versions will boot, so that asking for it later costs nothing. Versions
+/// that the series does not fit are left to that run, which reports them.
+pub fn build(context: &Context<'_>, words: &[String], stock_alone: bool) -> Result<()> {
+    let sources = sources(context)?;
+    let versions = versions(&sources, words)?;
+    let (series, runs) = carry(context, &sources, &versions)?;
+    for run in &runs {
+        let pair = pair(&sources, &series, run)?;
+        install(context, &sources, &pair.stock)?;
+        if let Some(patched) = pair.patched.as_ref().filter(|_| !stock_alone) {
+            install(context, &sources, patched)?;
+        }
+    }
+    Ok(())
 }
 
 /// Builds and installs a systemd, or finds it built.

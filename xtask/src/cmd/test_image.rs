@@ -95,12 +95,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if args.list_checks {
         return list(context, args);
     }
-    let named = args.only.iter().chain(args.may_skip.iter().flatten());
-    if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
-        return Err(Fault::new(format!("there is no check `{unknown}`"))
-            .hint("cargo xtask test-image --list-checks")
-            .into());
-    }
+    known_checks(args)?;
     let begin = Instant::now();
     let ready = ready_made(args)?;
     if ready.is_none() {
@@ -109,10 +104,53 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     }
     // First, since without an engine all other work is in vain.
     let engine = engine::find(args.engine, &context.cache, context.ui)?;
-    let now = SystemTime::now();
+    let run = Run::new(context, "test-image", begin);
+    run_on(context, args, ready, &engine, run)
+}
+
+/// Refuses names of checks that do not exist.
+pub fn known_checks(args: &Args) -> Result<()> {
+    let named = args.only.iter().chain(args.may_skip.iter().flatten());
+    if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
+        return Err(Fault::new(format!("there is no check `{unknown}`"))
+            .hint("cargo xtask test-image --list-checks")
+            .into());
+    }
+    Ok(())
+}
+
+/// One run on its way, of this command or of one that brings its own engine.
+pub struct Run {
+    /// The words after `cargo xtask` that repeat it, up to the choice of versions.
+    pub command: String,
+    begin: Instant,
+    now: SystemTime,
+    id: String,
+    /// Where its record and its transcripts go.
+    pub dir: PathBuf,
+}
+
+impl Run {
+    pub fn new(context: &Context<'_>, command: impl Into<String>, begin: Instant) -> Run {
+        let now = SystemTime::now();
+        let id = record::run_id(now, std::process::id());
+        let dir = context.cache.runs().join(&id);
+        Run { command: command.into(), begin, now, id, dir }
+    }
+}
+
+/// Examines what the arguments name on this engine.
+pub fn run_on(
+    context: &Context<'_>,
+    args: &Args,
+    ready: Option<(Installed, Option<Installed>)>,
+    engine: &Engine,
+    run: Run,
+) -> Result<Status> {
+    let Run { command, begin, now, id, dir } = run;
     let mut record = Record {
         schema: record::SCHEMA,
-        id: record::run_id(now, std::process::id()),
+        id,
         started_s: now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
         plainboot: env!("CARGO_PKG_VERSION").to_owned(),
         engine: engine.facts.clone(),
@@ -120,14 +158,13 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         ablations: Vec::new(),
         seconds: 0.0,
     };
-    let dir = context.cache.runs().join(&record.id);
     let all = |check: &Check| match args.only.as_slice() {
         // Of stock systemd there are no two images to compare.
         [] => !(args.stock && check.id == "control.same-layers"),
         only => only.iter().any(|id| id == check.id),
     };
     let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
-        let bench = Bench { context, engine: &engine, dir: &dir, args };
+        let bench = Bench { context, engine, dir: &dir, args };
         let subject = bench.examine(main, stock, &all)?;
         if args.record && subject.complete && subject.verdict == Verdict::Proven {
             bench.record(&main.identity)?;
@@ -160,7 +197,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             }
         }
         if let Some(parts) = &args.ablate {
-            let bench = Bench { context, engine: &engine, dir: &dir, args };
+            let bench = Bench { context, engine, dir: &dir, args };
             for pair in &pairs {
                 let seen = ablate::ablate(&bench, &sources, pair, parts)?;
                 record.subjects.extend(seen.whole);
@@ -171,9 +208,9 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         }
     }
     record::prune(&context.cache.runs(), RUNS_KEPT);
-    report(context, args, &record, &dir)?;
+    report(context, args, &command, &record, &dir)?;
     if args.keep {
-        hold(context, &engine)?;
+        hold(context, engine)?;
     }
     let status = record.subjects.iter().fold(status, |all, s| all.and(s.verdict.into()));
     Ok(record.ablations.iter().fold(status, |all, a| all.and(a.status())))
@@ -285,7 +322,13 @@ fn save(dir: &Path, record: &Record) -> Result<()> {
     crate::atomic::write(&dir.join("record.json"), &json).map(drop)
 }
 
-fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Result<()> {
+fn report(
+    context: &Context<'_>,
+    args: &Args,
+    command: &str,
+    record: &Record,
+    dir: &Path,
+) -> Result<()> {
     if context.global.json {
         context.ui.json(record)?;
     } else {
@@ -305,7 +348,7 @@ fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Re
             .map(|c| c.id.as_str())
             .collect();
         if !failed.is_empty() {
-            let again = again(args, subject.version, &failed);
+            let again = again(args, command, subject.version, &failed);
             context.ui.note(&format!("transcript: {}", subject.transcript.display()));
             context.ui.note(&format!("repeat:     {again}"));
         }
@@ -315,8 +358,8 @@ fn report(context: &Context<'_>, args: &Args, record: &Record, dir: &Path) -> Re
 }
 
 /// The command that repeats what failed.
-fn again(args: &Args, version: SystemdVersion, failed: &BTreeSet<&str>) -> String {
-    let mut words = vec!["cargo xtask test-image --systemd".to_owned(), version.to_string()];
+fn again(args: &Args, command: &str, version: SystemdVersion, failed: &BTreeSet<&str>) -> String {
+    let mut words = vec![format!("cargo xtask {command} --systemd {version}")];
     if args.stock {
         words.push("--stock".into());
     }

@@ -32,6 +32,8 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde::Serialize;
 
+pub use apt::Archive;
+pub use host::archive as host_archive;
 pub use lock::{Booted, Lock, LockedVersion};
 pub use model::{CommitId, OLDEST_MAJOR, Origin, Source, Tarball, TreeId, reference};
 pub use provider::{Answer, Listing};

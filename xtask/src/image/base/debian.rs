@@ -320,7 +320,7 @@ fn os_release(text: &str, key: &str) -> Option<String> {
 }
 
 /// The host's proxies for apt, as options of its own.
-fn proxies() -> Vec<String> {
+pub fn proxies() -> Vec<String> {
     let dump = Call::new("apt-config").arg("dump").text().unwrap_or_default();
     dump.lines()
         .filter(|l| l.starts_with("Acquire::http") && l.contains("Proxy") && !l.ends_with("\"\";"))

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask test-vm`
+
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use super::test_image::{self, Run};
+use super::{Context, prepare};
+use crate::arch::Arch;
+use crate::engine::{self, Choice, Engine};
+use crate::fault::{Fault, Status};
+use crate::requirements::{self, Need};
+use crate::vm::{self, disk};
+
+/// Boot patched systemd in containers of a virtual machine and judge it by the same checks
+///
+/// Makes a Debian guest with Docker (cached), boots it under QEMU, with KVM where that works and by
+/// emulation elsewhere, and runs the checks of test-image on its engine: another kernel, another
+/// Docker, AppArmor, and a cgroup tree with every controller. The guest has no network, and its
+/// engine is reached without any open port.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Versions to test, such as 262 or 257.13 (default: the newest in patches/sources.lock)
+    #[arg(long, value_name = "VERSION", num_args = 1..)]
+    pub systemd: Vec<String>,
+
+    /// The guest's architecture (default: this machine's)
+    #[arg(long, value_enum)]
+    pub arch: Option<Arch>,
+
+    /// The guest's Debian: bookworm has Docker 20.10, trixie 26.1, forky 28.5
+    #[arg(long, value_name = "SUITE", default_value = disk::SUITE, value_parser = disk::SUITES)]
+    pub guest: String,
+
+    /// Do not try KVM
+    #[arg(long)]
+    pub emulate: bool,
+
+    /// Judge stock systemd instead, which is refused (exit code 1)
+    #[arg(long)]
+    pub stock: bool,
+
+    /// Run only these checks, and the preconditions
+    #[arg(long, value_name = "CHECK", num_args = 1..)]
+    pub only: Vec<String>,
+
+    /// Let these checks alone be skipped where the engine cannot try them (default: any)
+    #[arg(long, value_name = "CHECK", num_args = 0..)]
+    pub may_skip: Option<Vec<String>>,
+
+    /// Note in patches/sources.lock which versions were proved to run
+    #[arg(long, conflicts_with_all = ["stock", "only"])]
+    pub record: bool,
+
+    /// How long the guest may take to boot (default: 60 with KVM, 300 by emulation)
+    #[arg(long, value_name = "SECONDS")]
+    pub boot_deadline: Option<u64>,
+
+    /// Words for the guest's kernel command line
+    #[arg(long, value_name = "WORD", num_args = 1.., allow_hyphen_values = true)]
+    pub append: Vec<String>,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let begin = Instant::now();
+    let inner = test_image::Args {
+        systemd: args.systemd.clone(),
+        stock: args.stock,
+        ablate: None,
+        engine: Choice::Auto,
+        only: args.only.clone(),
+        may_skip: args.may_skip.clone(),
+        record: args.record,
+        keep: false,
+        list_checks: false,
+        markdown: false,
+        services: false,
+        tree: None,
+        stock_tree: None,
+    };
+    test_image::known_checks(&inner)?;
+    let Some(host) = Arch::host() else {
+        return Err(Fault::cannot_try(format!("no guest for {}", std::env::consts::ARCH)).into());
+    };
+    let arch = args.arch.unwrap_or(host);
+    if arch != host {
+        return Err(
+            Fault::cannot_try(format!("no systemd is built for {arch} on {host} yet")).into()
+        );
+    }
+    let needs = [Need::Sources, Need::Build, Need::Image, Need::Vm];
+    requirements::ensure(&needs, context.ui, &context.cache)?;
+    let disk =
+        disk::disk(&context.cache, &context.checkout.guest(), arch, &args.guest, context.ui)?;
+    // Built first: a compiler and an emulated machine would only take each other's time.
+    prepare::build(context, &args.systemd, args.stock)?;
+    let run = Run::new(context, again(args), begin);
+    let options = vm::Options {
+        deadline: args.boot_deadline.map(Duration::from_secs),
+        append: args.append.clone(),
+        emulate: args.emulate,
+    };
+    let machine = vm::boot(&context.cache, &disk, &options, &run.dir, context.ui)?;
+    let emulated = machine.accelerator == vm::qemu::Accelerator::Tcg;
+    let socket = machine.socket().to_owned();
+    let engine = Engine::at(
+        &socket,
+        emulated,
+        vm::link::FIRST_ANSWER,
+        Box::new(Guest { _machine: machine }),
+    )?;
+    test_image::run_on(context, &inner, None, &engine, run)
+}
+
+/// The words that repeat the run.
+fn again(args: &Args) -> String {
+    let mut words = vec!["test-vm".to_owned()];
+    if let Some(arch) = args.arch {
+        words.push(format!("--arch {arch}"));
+    }
+    if args.guest != disk::SUITE {
+        words.push(format!("--guest {}", args.guest));
+    }
+    if args.emulate {
+        words.push("--emulate".to_owned());
+    }
+    words.join(" ")
+}
+
+/// Ends the machine with the engine.
+#[derive(Debug)]
+struct Guest {
+    _machine: vm::Machine,
+}
+
+impl engine::Keeper for Guest {}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+//! ssh over a virtio port: the guest's engine socket becomes a socket of this host.
+//!
+//! A port is one stream of bytes, and the engine's CLI opens a connection for each call; ssh carries
+//! them all. Its two ends know each other by the key made with the disk, over a socket that only
+//! this user can open, so the guest's own key is not asked for.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::exec::{Job, Running, quote};
+use crate::fault::Fault;
+
+/// Where the engine listens in the guest.
+const ENGINE: &str = "/run/docker.sock";
+
+/// A connection that is kept up; dropping it ends it.
+#[derive(Debug)]
+pub struct Link {
+    key: PathBuf,
+    port: PathBuf,
+    socket: PathBuf,
+    transcript: PathBuf,
+    ssh: Option<Running>,
+}
+
+impl Link {
+    /// Nothing is started yet: see [`Link::is_up`].
+    pub fn new(key: &Path, port: PathBuf, home: &Path, dir: &Path) -> Link {
+        let socket = home.join("docker.sock");
+        Link { key: key.to_owned(), port, socket, transcript: dir.join("ssh.log"), ssh: None }
+    }
+
+    pub fn socket(&self) -> &Path {
+        &self.socket
+    }
+
+    /// Whether the engine's socket is there. Starts ssh, and starts it again if it has given up.
+    pub fn is_up(&mut self) -> Result<bool> {
+        let lives = match &mut self.ssh {
+            Some(ssh) => ssh.poll()?.is_none(),
+            None => false,
+        };
+        if !lives {
+            let _ = std::fs::remove_file(&self.socket);
+            // QEMU makes the port's socket; before that ssh would end at once.
+            if self.port.exists() {
+                self.ssh = Some(self.start()?);
+            }
+            return Ok(false);
+        }
+        // ssh listens only once it is logged in.
+        Ok(self.socket.exists())
+    }
+
+    fn start(&self) -> Result<Running> {
+        let proxy = format!("socat - UNIX-CONNECT:{}", quote(&self.port.to_string_lossy()));
+        let forward = format!("{}:{ENGINE}", self.socket.display());
+        Job::new("ssh", &self.transcript)
+            .args(["-F", "none", "-N", "-L", &forward])
+            .arg("-i")
+            .arg(&self.key)
+            .args(["-o", &format!("ProxyCommand={proxy}")])
+            .args(
+                [
+                    "BatchMode=yes",
+                    "ConnectTimeout=300",
+                    "ExitOnForwardFailure=yes",
+                    "IdentitiesOnly=yes",
+                    "IdentityAgent=none",
+                    "LogLevel=ERROR",
+                    "StrictHostKeyChecking=no",
+                    "UserKnownHostsFile=/dev/null",
+                    // aes128-gcm is what emulation computes fastest.
+                    "Ciphers=aes128-gcm@openssh.com",
+                ]
+                .map(|option| format!("-o{option}")),
+            )
+            .arg("root@guest")
+            .spawn()
+    }
+
+    /// An error with what ssh said.
+    pub fn failure(&self, how: &str) -> anyhow::Error {
+        match &self.ssh {
+            Some(ssh) => ssh.failure(how),
+            None => Fault::new(how).into(),
+        }
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.ssh = None;
+        let _ = std::fs::remove_file(&self.socket);
+        let _ = std::fs::remove_file(&self.port);
+    }
+}
+
+/// A socket's path holds 108 bytes with the final zero; `docker.sock` and what ssh appends while it
+/// makes it are longer than the port's own name.
+///
+/// # Errors
+/// The cache folder's path is too long.
+pub fn fits(port: &Path) -> Result<()> {
+    if port.as_os_str().len() + 24 <= 107 {
+        return Ok(());
+    }
+    Err(Fault::new(format!("{} is too long for a socket", port.display()))
+        .hint("pass a shorter --cache-dir DIR")
+        .into())
+}
+
+/// How long the engine may take for its first answer through the link.
+pub const FIRST_ANSWER: Duration = Duration::from_secs(180);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_too_long_for_a_socket_is_refused_first() {
+        fits(Path::new("/root/.cache/plainboot/vm/run/port")).unwrap();
+        let long = format!("/{}/port", "x".repeat(90));
+        assert!(fits(Path::new(&long)).unwrap_err().to_string().contains("too long"));
+    }
+}
