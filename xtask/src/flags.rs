@@ -55,6 +55,7 @@ pub enum Command {
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
     TestVm(cmd::test_vm::Args),
+    CiMatrix(cmd::ci_matrix::Args),
     TestSystemd(cmd::test_systemd::Args),
     BuildImage(cmd::build_image::Args),
     RebasePatches(cmd::rebase_patches::Args),

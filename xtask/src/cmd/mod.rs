@@ -7,6 +7,7 @@ mod bench_boot;
 mod bench_rebase;
 pub mod bisect;
 pub mod build_image;
+pub mod ci_matrix;
 pub mod doctor;
 mod prepare;
 pub mod range_diff;
@@ -49,6 +50,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
     match &flags.command {
         Command::Bench(args) => bench::run(&context, args),
         Command::Bisect(args) => bisect::run(&context, args),
+        Command::CiMatrix(args) => ci_matrix::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::RangeDiff(args) => range_diff::run(&context, args),

@@ -42,7 +42,7 @@ struct Suite {
 }
 
 /// The releases that distributions carry, and that are built and booted in each run.
-const MAJORS: [u32; 3] = [254, 257, 262];
+pub const MAJORS: [u32; 3] = [254, 257, 262];
 
 /// Checks that the run's engine may be unable to try, by its own facts: they need another way to run
 /// the engine, or controllers that a host of cgroup v1 keeps. A skip of any other check leaves the

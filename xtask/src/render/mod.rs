@@ -5,4 +5,5 @@
 //! the command applies, or compares with the disk for `--check`. So the writer and the check are
 //! one piece of code.
 
+pub mod matrix;
 pub mod overlay;

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask ci-matrix`
+
+use std::str::FromStr;
+
+use anyhow::Result;
+
+use super::{Context, test};
+use crate::atomic::ChangeSet;
+use crate::fault::{Fault, Status};
+use crate::render::matrix;
+use crate::sources::Lock;
+use crate::vm::disk;
+
+/// Write ci/matrix.json: what CI runs, on which version, architecture and engine
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Write nothing; exit code 1 if the file is not as it would be written
+    #[arg(long)]
+    check: bool,
+
+    /// Print the I-th of N parts of the matrix instead of writing it
+    #[arg(long, value_name = "I/N", conflicts_with = "check")]
+    shard: Option<Shard>,
+}
+
+/// One of several equal parts.
+#[derive(Debug, Clone, Copy)]
+struct Shard {
+    index: usize,
+    of: usize,
+}
+
+impl FromStr for Shard {
+    type Err = String;
+    fn from_str(text: &str) -> Result<Shard, String> {
+        let parsed =
+            text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        match parsed {
+            Some((index, of)) if (1..=of).contains(&index) => Ok(Shard { index, of }),
+            _ => Err("expected I/N with 1 <= I <= N, such as 1/4".to_owned()),
+        }
+    }
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let lock = Lock::load(&context.checkout.lock())?;
+    let verified: Vec<_> = lock.iter().map(|entry| entry.version).collect();
+    let whole = matrix::matrix(&verified, &test::MAJORS, &disk::SUITES, disk::SUITE);
+    if whole.include.is_empty() {
+        return Err(Fault::new(format!("{} has no release", context.checkout.lock().display()))
+            .hint("cargo xtask rebase-patches")
+            .into());
+    }
+    if let Some(Shard { index, of }) = args.shard {
+        context.ui.json(&whole.shard(index, of))?;
+        return Ok(Status::Yes);
+    }
+    let path = context.checkout.root().join("ci/matrix.json");
+    let mut change = ChangeSet::default();
+    change.put(&path, serde_json::to_string_pretty(&whole)? + "\n");
+    let drift = change.drift();
+    if args.check {
+        for file in &drift {
+            context.ui.result(&format!("not as it would be written: {}", file.display()));
+        }
+        return Ok(if drift.is_empty() { Status::Yes } else { Status::No });
+    }
+    change.apply()?;
+    if context.global.json {
+        context.ui.json(&whole)?;
+    } else {
+        let cells = whole.include.len();
+        context.ui.result(&format!("{}: {cells} cells", path.display()));
+    }
+    Ok(Status::Yes)
+}
