@@ -109,8 +109,7 @@ impl Needs {
         if contents.has("usr/lib/systemd/systemd") || contents.has("lib/systemd/systemd") {
             return Err(fault(
                 "it holds a systemd of its own".into(),
-                "start from a base without the systemd package, or replace it by the packages \
-                 of `cargo xtask build-image --deb DIR`"
+                "start from a base without the systemd package: Debian's own images have none"
                     .into(),
             ));
         }
