@@ -5,28 +5,6 @@
 # through `systemd.package = pkgs.systemd-plainboot;`.
 #
 # To replace `systemd` everywhere, which rebuilds all that links to it, apply ./replace.nix instead.
-_final: prev:
-let
-  inherit (import ../nix/lib { inherit (prev.lib) warn; }) patchesFor;
-in
-{
-  systemd-plainboot =
-    # Already patched, if ./replace.nix was applied before this overlay: never patch twice.
-    if prev.systemd ? plainboot then
-      prev.systemd
-    else
-      prev.systemd.overrideAttrs (
-        old:
-        let
-          patches = patchesFor old.version;
-        in
-        {
-          patches = (old.patches or [ ]) ++ patches;
-          passthru = (old.passthru or { }) // {
-            plainboot = {
-              inherit patches;
-            };
-          };
-        }
-      );
+_final: prev: {
+  systemd-plainboot = (import ../nix/lib { inherit (prev.lib) warn; }).patchSystemd prev.systemd;
 }

@@ -1,0 +1,110 @@
+# SPDX-License-Identifier: MIT
+#
+# What the configuration asks for and a plain container refuses: an error where a unit would not
+# start, less hardening where it would not start for that alone, and a file in the image for what has
+# no effect.
+{
+  config,
+  lib,
+  ...
+}:
+let
+  plainboot = import ../lib { inherit (lib) warn; };
+  inherit (plainboot) refused;
+  inherit (lib)
+    attrNames
+    concatMap
+    concatMapAttrs
+    concatStringsSep
+    elem
+    filter
+    filterAttrs
+    mkOption
+    optional
+    ;
+
+  enabled = filterAttrs (_: unit: unit.enable);
+  sections =
+    kind: section: units:
+    concatMapAttrs (name: unit: {
+      "${name}.${kind}" = {
+        Unit = unit.unitConfig;
+        ${section} = unit."${kind}Config";
+      };
+    }) (enabled units);
+
+  services = enabled config.systemd.services;
+  found = refused.find (
+    sections "service" "Service" services
+    // sections "socket" "Socket" config.systemd.sockets
+    // sections "slice" "Slice" config.systemd.slices
+  );
+
+  dropped = concatMap (
+    name: map (what: "${name}.service ${what}") (refused.droppedFrom services.${name})
+  ) (attrNames services);
+
+  mounts = filter (mount: mount.enable && mount.where != "/run/wrappers") (
+    config.systemd.mounts ++ config.systemd.automounts
+  );
+
+  machineId = config.environment.etc."machine-id" or { enable = false; };
+
+  # Settings that the engine overrules, each with what to do instead.
+  lost =
+    optional (config.networking.extraHosts != "")
+      "networking.extraHosts (the engine writes /etc/hosts: `docker run --add-host NAME:ADDRESS`)"
+    ++
+      optional (config.networking.nameservers != [ ])
+        "networking.nameservers (the engine writes /etc/resolv.conf: `docker run --dns ADDRESS`)";
+in
+{
+  options.systemd.services = mkOption {
+    # After everything has been said about a service, hence no definition.
+    apply = lib.mapAttrs refused.drop;
+  };
+
+  config = {
+    assertions = [
+      {
+        assertion = config.systemd.package ? plainboot;
+        message = "plainboot: systemd.package in virtualisation.dockerVariant is a systemd without the patches, which does not boot in a plain container. Remove it there, and set systemd.package in the configuration itself: the image patches that";
+      }
+      {
+        assertion = !machineId.enable;
+        message = "plainboot: environment.etc.\"machine-id\" gives every container of the image the same machine id. Set environment.etc.\"machine-id\".enable = lib.mkForce false in virtualisation.dockerVariant";
+      }
+      {
+        assertion = !(elem "/run" config.virtualisation.dockerImage.volumes);
+        message = "plainboot: virtualisation.dockerImage.volumes must not hold /run: a volume outlives the restart of a container, and what is in /run must not. Remove it; /run needs no mount";
+      }
+    ]
+    ++ map (one: {
+      assertion = false;
+      message = refused.message one;
+    }) (refused.of "fails" found)
+    ++ map (mount: {
+      assertion = false;
+      message = "plainboot: systemd.mounts or systemd.automounts mounts ${mount.where}, which a plain container refuses. Define it with lib.mkIf (!config.boot.isContainer), and use `docker run --volume` or `--tmpfs ${mount.where}`";
+    }) mounts;
+
+    warnings =
+      map (said: "plainboot: without effect in the image: ${said}") lost
+      ++
+        optional (dropped != [ ])
+          "plainboot: dropped in the image, since these services would not start with it: ${concatStringsSep ", " dropped}. They are less hardened than in the configuration; the container is the boundary";
+
+    # For whoever looks into a running container.
+    environment.etc."plainboot/unenforced.json".text = builtins.toJSON (
+      map (one: {
+        inherit (one)
+          unit
+          option
+          value
+          why
+          remedy
+          ;
+      }) (refused.of "ignored" found)
+    );
+  };
+}

@@ -1,0 +1,45 @@
+# SPDX-License-Identifier: MIT
+#
+# A stand-in for nixpkgs: packages that are only told apart, and builders that return what they were
+# asked to build.
+{ lib, version }:
+let
+  package =
+    name: attrs:
+    {
+      type = "derivation";
+      inherit name;
+      outPath = "/nix/store/${lib.substring 0 32 (builtins.hashString "sha256" name)}-${name}";
+    }
+    // attrs;
+
+  overridable =
+    attrs:
+    package "systemd-${attrs.version}" (attrs // (attrs.passthru or { }))
+    // {
+      overrideAttrs = f: overridable (attrs // f attrs);
+    };
+
+  builder = kind: arguments: package "${kind}-${arguments.name}" { inherit kind arguments; };
+in
+{
+  inherit lib;
+  systemd = overridable {
+    inherit version;
+    patches = [ "/nixpkgs/0001-first.patch" ];
+    passthru.withLogind = true;
+  };
+  bash = package "bash" { };
+  coreutils = package "coreutils" { };
+  findutils = package "findutils" { };
+  util-linux = package "util-linux" { };
+
+  writeTextFile = builder "text";
+  runCommand =
+    name: _environment: script:
+    builder "command" { inherit name script; };
+  dockerTools = {
+    buildLayeredImage = builder "layered";
+    streamLayeredImage = builder "streamed";
+  };
+}

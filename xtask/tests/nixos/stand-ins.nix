@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: MIT
+#
+# Stand-ins for the NixOS options that plainboot sets or reads: their names, types and defaults, and
+# what nixpkgs itself defines for them where that matters (a definition of the same priority would be
+# a conflict). They prove what plainboot sets; they cannot prove what NixOS makes of it.
+{ systemd }:
+{ config, lib, ... }:
+let
+  inherit (lib) mkDefault mkIf mkOption types;
+  option =
+    type: default:
+    mkOption {
+      inherit type default;
+    };
+  bool = option types.bool;
+  anything = option types.unspecified;
+
+  unit =
+    kind:
+    option (types.attrsOf (
+      types.submodule {
+        options = {
+          enable = bool true;
+          preStart = option types.lines "";
+          unitConfig = option (types.attrsOf types.unspecified) { };
+          "${kind}Config" = option (types.attrsOf types.unspecified) { };
+        };
+      }
+    )) { };
+
+  mounts = option (types.listOf (
+    types.submodule {
+      options = {
+        enable = bool true;
+        where = option types.str "";
+      };
+    }
+  )) [ ];
+in
+{
+  options = {
+    assertions = anything [ ];
+    warnings = option (types.listOf types.str) [ ];
+
+    boot = {
+      isContainer = bool false;
+      loader.grub.enable = bool (!config.boot.isContainer);
+      loader.systemd-boot.enable = bool false;
+      specialFileSystems = option (types.attrsOf types.unspecified) { };
+      nixStoreMountOpts = option (types.listOf types.str) [
+        "ro"
+        "nodev"
+        "nosuid"
+      ];
+      tmp.useTmpfs = bool false;
+    };
+    fileSystems = option (types.attrsOf types.unspecified) { };
+    swapDevices = option (types.listOf types.unspecified) [ ];
+    zramSwap.enable = bool false;
+    powerManagement.enable = bool true;
+
+    environment.etc = option (types.attrsOf (
+      types.submodule {
+        options = {
+          enable = bool true;
+          text = option (types.nullOr types.lines) null;
+        };
+      }
+    )) { };
+
+    networking = {
+      hostName = option types.str "nixos";
+      useDHCP = bool true;
+      dhcpcd.enable = bool true;
+      useNetworkd = bool false;
+      interfaces = option (types.attrsOf types.unspecified) { };
+      defaultGateway = option (types.nullOr types.str) null;
+      defaultGateway6 = option (types.nullOr types.str) null;
+      extraHosts = option types.lines "";
+      nameservers = option (types.listOf types.str) [ ];
+      firewall = {
+        enable = bool true;
+        allowedTCPPorts = option (types.listOf types.port) [ ];
+        allowedUDPPorts = option (types.listOf types.port) [ ];
+      };
+      nftables.enable = bool false;
+      networkmanager.enable = bool false;
+      wireless.enable = bool false;
+      useHostResolvConf = bool false;
+      resolvconf.enable = bool true;
+    };
+
+    security = {
+      audit.enable = bool true;
+      auditd.enable = bool false;
+      enableWrappers = bool true;
+    };
+
+    services = {
+      udev.enable = bool true;
+      resolved.enable = bool false;
+      openssh.startWhenNeeded = bool false;
+    };
+
+    system = {
+      activationScripts = option (types.attrsOf types.unspecified) { };
+      build = option (types.lazyAttrsOf types.unspecified) { };
+      name = option types.str config.networking.hostName;
+      etc.overlay.enable = bool false;
+      nixos-init.enable = bool false;
+    };
+
+    systemd = {
+      package = option types.package systemd;
+      defaultUnit = option types.str "multi-user.target";
+      enableEmergencyMode = bool true;
+      oomd.enable = bool true;
+      network.enable = bool false;
+      services = unit "service";
+      sockets = unit "socket";
+      targets = unit "target";
+      slices = unit "slice";
+      inherit mounts;
+      automounts = mounts;
+      units = option (types.attrsOf (
+        types.submodule {
+          options.enable = bool true;
+        }
+      )) { };
+    };
+
+    users.allowNoPasswordLogin = bool false;
+    meta.buildDocsInSandbox = bool true;
+  };
+
+  config = {
+    boot.specialFileSystems."/proc" = { };
+    environment.etc = {
+      hosts.text = "127.0.0.1 localhost\n";
+      hostname = mkIf (config.networking.hostName != "") { text = "${config.networking.hostName}\n"; };
+    };
+    system.activationScripts = {
+      etc = "setup-etc";
+      hostname = "hostname ${config.networking.hostName}";
+    };
+    system.build.toplevel = "/nix/store/00000000000000000000000000000000-nixos-system";
+    systemd = {
+      mounts = [ { where = "/run/wrappers"; } ];
+      units."run-wrappers.mount".enable = true;
+      services.suid-sgid-wrappers.serviceConfig.Type = "oneshot";
+      services.systemd-journald.serviceConfig = { };
+    };
+
+    # container-config.nix of nixpkgs.
+    networking.useHostResolvConf = mkIf config.boot.isContainer (mkDefault true);
+    services.openssh.startWhenNeeded = mkIf config.boot.isContainer (mkDefault true);
+    services.udev.enable = mkIf config.boot.isContainer false;
+    security.audit.enable = mkIf config.boot.isContainer false;
+  };
+}
