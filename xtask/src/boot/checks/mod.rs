@@ -12,6 +12,7 @@ mod limits;
 mod logs;
 mod preconditions;
 mod real;
+mod prepared;
 mod reexec;
 mod report;
 mod restart;
@@ -121,6 +122,7 @@ pub const CHECKS: &[&Check] = &[
     &start::NO_FAILED_UNITS,
     &start::NO_TTY,
     &start::MACHINE_ID,
+    &prepared::PREPARED,
     &services::SIMPLE,
     &services::NOTIFY,
     &services::ONESHOT,
