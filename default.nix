@@ -1,14 +1,37 @@
 # SPDX-License-Identifier: MIT
 #
-# For people without flakes: `nix-build -A systemd-plainboot`, or the overlays by name.
+# For people without flakes. `nix-build -A example-image && docker load < result`, or the parts by
+# name; `imports = [ "${plainboot}/nix/modules" ]` is all that a configuration needs.
 {
   pkgs ? import <nixpkgs> { },
 }:
-{
+let
+  lib = import ./nix/lib { inherit (pkgs.lib) warn; };
+
+  example = import "${pkgs.path}/nixos" {
+    inherit (pkgs.stdenv.hostPlatform) system;
+    configuration.imports = [
+      ./nix/modules
+      ./nix/example.nix
+    ];
+  };
+in
+rec {
+  inherit lib;
+
   overlays = {
     default = import ./overlays;
     replace = import ./overlays/replace.nix;
   };
-  lib = import ./nix/lib { inherit (pkgs.lib) warn; };
-  inherit (pkgs.extend (import ./overlays)) systemd-plainboot;
+
+  nixosModules.default = ./nix/modules;
+
+  plainboot = pkgs.callPackage ./nix/package.nix { };
+  systemd-plainboot = lib.patchSystemd pkgs.systemd;
+  example-image = example.config.system.build.dockerImage;
+
+  checks = import ./vm-tests {
+    inherit pkgs plainboot;
+    image = example-image;
+  };
 }

@@ -1,13 +1,73 @@
 # SPDX-License-Identifier: MIT
 {
-  description = "systemd as PID 1 in a plain `docker run IMAGE`";
+  description = "systemd as PID 1 in a plain `docker run IMAGE`, of any NixOS configuration";
 
-  # No inputs: the overlays patch the systemd of whatever nixpkgs they are applied to.
-  outputs = _: {
-    overlays = {
-      default = import ./overlays;
-      replace = import ./overlays/replace.nix;
+  # For the packages, the example and the checks. The module and the overlays use whatever nixpkgs
+  # they are applied to.
+  inputs.nixpkgs.url = "github:NixOS/nixpkgs/nixos-unstable";
+
+  outputs =
+    { self, nixpkgs }:
+    let
+      inherit (nixpkgs) lib;
+      systems = [
+        "x86_64-linux"
+        "aarch64-linux"
+      ];
+      forEach = f: lib.genAttrs systems (system: f system nixpkgs.legacyPackages.${system});
+      example =
+        system:
+        lib.nixosSystem {
+          modules = [
+            self.nixosModules.default
+            ./nix/example.nix
+            { nixpkgs.hostPlatform = system; }
+          ];
+        };
+      exampleImage = system: (example system).config.system.build.dockerImage;
+    in
+    {
+      lib = import ./nix/lib { inherit (lib) warn; };
+
+      overlays = {
+        default = import ./overlays;
+        replace = import ./overlays/replace.nix;
+      };
+
+      nixosModules.default = ./nix/modules;
+
+      # `nix build .#nixosConfigurations.example.config.system.build.dockerImage`
+      nixosConfigurations = {
+        example = example "x86_64-linux";
+        example-aarch64 = example "aarch64-linux";
+      };
+
+      packages = forEach (
+        system: pkgs: rec {
+          default = plainboot;
+          plainboot = pkgs.callPackage ./nix/package.nix { };
+          systemd-plainboot = self.lib.patchSystemd pkgs.systemd;
+          example-image = exampleImage system;
+        }
+      );
+
+      checks = forEach (
+        system: pkgs:
+        import ./vm-tests {
+          inherit pkgs;
+          inherit (self.packages.${system}) plainboot;
+          image = exampleImage system;
+        }
+        // {
+          inherit (self.packages.${system}) plainboot systemd-plainboot example-image;
+        }
+      );
+
+      templates.default = {
+        path = ./nix/template;
+        description = "A NixOS configuration as a container image with systemd as PID 1";
+      };
+
+      formatter = forEach (_: pkgs: pkgs.nixfmt-tree);
     };
-    lib = import ./nix/lib { };
-  };
 }

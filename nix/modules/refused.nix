@@ -52,11 +52,12 @@ let
 
   # Settings that the engine overrules, each with what to do instead.
   lost =
-    optional (config.networking.extraHosts != "")
-      "networking.extraHosts (the engine writes /etc/hosts: `docker run --add-host NAME:ADDRESS`)"
-    ++
-      optional (config.networking.nameservers != [ ])
-        "networking.nameservers (the engine writes /etc/resolv.conf: `docker run --dns ADDRESS`)";
+    optional (
+      config.networking.extraHosts != ""
+    ) "networking.extraHosts (the engine writes /etc/hosts: `docker run --add-host NAME:ADDRESS`)"
+    ++ optional (
+      config.networking.nameservers != [ ]
+    ) "networking.nameservers (the engine writes /etc/resolv.conf: `docker run --dns ADDRESS`)";
 in
 {
   options.systemd.services = mkOption {

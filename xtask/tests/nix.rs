@@ -295,40 +295,18 @@ fn replacing_systemd_patches_it_once_in_any_combination() {
 }
 
 #[test]
-fn the_flake_and_default_nix_offer_the_same() {
-    let Some(nix) = Nix::find() else { return };
-    let tree = Tree::new();
-    let root = tree.path().display();
-    let plain = nix.json(&tree.with_pkgs(
-        "258",
-        &[],
-        &format!(
-            "let d = import {root}/default.nix {{ inherit pkgs; }}; in {{
-  overlays = builtins.attrNames d.overlays; lib = builtins.attrNames d.lib;
-  patches = names d.systemd-plainboot; }}"
-        ),
-    ));
-    assert_eq!(plain["patches"], tree.expected("258"));
-    let flake = nix.run(
-        "nix",
-        &[
-            "--extra-experimental-features",
-            "nix-command flakes",
-            "eval",
-            "--offline",
-            "--json",
-            "--impure",
-            "--expr",
-            &format!(
-                "let f = builtins.getFlake \"path:{root}\"; in {{
-  overlays = builtins.attrNames f.overlays; lib = builtins.attrNames f.lib; }}"
-            ),
-        ],
-    );
-    assert!(flake.ok, "{}", flake.stderr);
-    let flake: serde_json::Value = serde_json::from_str(&flake.stdout).unwrap();
-    assert_eq!(flake["overlays"], plain["overlays"]);
-    assert_eq!(flake["lib"], plain["lib"]);
+fn nix_files_are_formatted_as_nixpkgs_formats_its_own() {
+    for file in nix_files(checkout()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        let formatted = nixfmt_rs::format(&text).unwrap();
+        let differs = text.lines().zip(formatted.lines()).position(|(a, b)| a != b);
+        assert!(
+            text == formatted,
+            "{}:{}: run nixfmt on it",
+            file.display(),
+            differs.unwrap_or_default() + 1
+        );
+    }
 }
 
 #[test]

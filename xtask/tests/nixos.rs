@@ -15,7 +15,7 @@ mod support;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
-use support::{Evaluated, Nix, checkout};
+use support::{Evaluated, Nix, checkout, copy_nix_files};
 use xtask::profile::{Node, Profile};
 use xtask::workspace::Checkout;
 
@@ -312,5 +312,73 @@ fn a_systemd_without_patches_names_the_command() {
         }
         // The configuration itself does not ask for the patches.
         assert!(nixos.eval_version(version, "{ }", "e.untouched.after").ok);
+    }
+}
+
+/// What the flake and `default.nix` both offer, for one architecture.
+const OFFER: &str = r#"{
+  overlays = builtins.attrNames f.overlays;
+  lib = builtins.attrNames f.lib;
+  modules = builtins.attrNames f.nixosModules;
+  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" ];
+  systemd = p.systemd-plainboot.name;
+  patches = map (one: baseNameOf (dirOf one)) p.systemd-plainboot.plainboot.patches;
+  tool = p.plainboot.file;
+  image = { inherit (p.example-image) kind system; inherit (p.example-image.arguments) name tag; };
+}"#;
+
+#[test]
+fn the_flake_and_default_nix_offer_the_same() {
+    let Some(nixos) = Nixos::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    copy_nix_files(dir.path());
+    let root = dir.path().display();
+    // A flake of a user, with the stand-in for nixpkgs.
+    let user = tempfile::tempdir().unwrap();
+    let inputs = format!(
+        r#"{{
+  inputs.nixpkgs.url = "path:{root}/xtask/tests/nixos";
+  inputs.plainboot.url = "path:{root}";
+  inputs.plainboot.inputs.nixpkgs.follows = "nixpkgs";
+  outputs = {{ plainboot, ... }}: {{ inherit plainboot; }};
+}}"#
+    );
+    std::fs::write(user.path().join("flake.nix"), inputs).unwrap();
+    let attribute = format!("path:{}#plainboot", user.path().display());
+    for system in ["x86_64-linux", "aarch64-linux"] {
+        let apply =
+            format!("f: let p = f.packages.{system}; checks = f.checks.{system}; in {OFFER}");
+        let flake = nixos.nix.run(
+            "nix",
+            &[
+                "--extra-experimental-features",
+                "nix-command flakes",
+                "eval",
+                "--offline",
+                "--impure",
+                "--no-write-lock-file",
+                "--json",
+                &attribute,
+                "--apply",
+                &apply,
+            ],
+        );
+        assert!(flake.ok, "{}", flake.stderr);
+        let flake: Value = serde_json::from_str(&flake.stdout).unwrap();
+        let plain = nixos.nix.json(&format!(
+            r#"let
+  lib = import {lib};
+  pkgs = import {root}/xtask/tests/nixos/pkgs.nix {{ inherit lib; version = "260.1"; system = "{system}"; }};
+  f = import {root}/default.nix {{ inherit pkgs; }};
+  p = f; inherit (f) checks;
+in {OFFER}"#,
+            lib = nixos.lib.display(),
+        ));
+        assert_eq!(flake, plain, "{system}");
+        assert_eq!(
+            flake["image"],
+            json!({"kind": "layered", "system": system, "name": "plainboot-example", "tag": "latest"})
+        );
+        assert_eq!(flake["checks"], json!(["docker: test", "podman: test"]));
     }
 }

@@ -17,7 +17,7 @@ let
   };
   stage = theirs.evalModules {
     modules = [
-      (import ./stand-ins.nix { inherit (pkgs) systemd; })
+      ./stand-ins.nix
       { _module.args.pkgs = pkgs; }
     ]
     ++ modules;

@@ -2,7 +2,11 @@
 #
 # A stand-in for nixpkgs: packages that are only told apart, and builders that return what they were
 # asked to build.
-{ lib, version }:
+{
+  lib,
+  version,
+  system ? "x86_64-linux",
+}:
 let
   package =
     name: attrs:
@@ -20,10 +24,19 @@ let
       overrideAttrs = f: overridable (attrs // f attrs);
     };
 
-  builder = kind: arguments: package "${kind}-${arguments.name}" { inherit kind arguments; };
+  builder =
+    kind: arguments:
+    package "${kind}-${arguments.name or "unnamed"}" { inherit kind arguments system; };
 in
 {
   inherit lib;
+  path = toString ./nixpkgs;
+  stdenv.hostPlatform = { inherit system; };
+  callPackage = file: _: package "called" { file = baseNameOf file; };
+  testers.runNixOSTest = builder "test";
+  nixfmt-tree = package "nixfmt-tree" { };
+  strace = package "strace" { };
+  writeTextDir = path: text: package "text-dir" { inherit path text; };
   systemd = overridable {
     inherit version;
     patches = [ "/nixpkgs/0001-first.patch" ];

@@ -3,10 +3,19 @@
 # Stand-ins for the NixOS options that plainboot sets or reads: their names, types and defaults, and
 # what nixpkgs itself defines for them where that matters (a definition of the same priority would be
 # a conflict). They prove what plainboot sets; they cannot prove what NixOS makes of it.
-{ systemd }:
-{ config, lib, ... }:
+{
+  config,
+  lib,
+  pkgs,
+  ...
+}:
 let
-  inherit (lib) mkDefault mkIf mkOption types;
+  inherit (lib)
+    mkDefault
+    mkIf
+    mkOption
+    types
+    ;
   option =
     type: default:
     mkOption {
@@ -100,18 +109,21 @@ in
       udev.enable = bool true;
       resolved.enable = bool false;
       openssh.startWhenNeeded = bool false;
+      # Of the example alone.
+      nginx = option types.raw { };
     };
 
     system = {
       activationScripts = option (types.attrsOf types.unspecified) { };
       build = option (types.lazyAttrsOf types.unspecified) { };
       name = option types.str config.networking.hostName;
+      stateVersion = option types.str "";
       etc.overlay.enable = bool false;
       nixos-init.enable = bool false;
     };
 
     systemd = {
-      package = option types.package systemd;
+      package = option types.package pkgs.systemd;
       defaultUnit = option types.str "multi-user.target";
       enableEmergencyMode = bool true;
       oomd.enable = bool true;
@@ -130,6 +142,7 @@ in
     };
 
     users.allowNoPasswordLogin = bool false;
+    nixpkgs.hostPlatform = option types.str "x86_64-linux";
     meta.buildDocsInSandbox = bool true;
   };
 

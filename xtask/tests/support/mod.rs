@@ -9,9 +9,13 @@ pub fn checkout() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
 }
 
-/// Copies the hand-written Nix files into `to`, so that a test can give them data of its own.
+/// What the Nix files read, beside one another.
+const READ_BY_NIX: [&str; 3] = ["nix/profile.json", "nix/refused.json", "nix/init.sh"];
+
+/// Copies the Nix files and what they read into `to`, so that a test can give them data of its own.
 pub fn copy_nix_files(to: &Path) {
-    for file in nix_files(checkout()).into_iter().chain([checkout().join("nix/profile.json")]) {
+    let read = READ_BY_NIX.map(|file| checkout().join(file));
+    for file in nix_files(checkout()).into_iter().chain(read) {
         let copy = to.join(file.strip_prefix(checkout()).unwrap());
         std::fs::create_dir_all(copy.parent().unwrap()).unwrap();
         std::fs::copy(file, copy).unwrap();
@@ -87,6 +91,7 @@ impl Nix {
             .env("NIX_LOCALSTATE_DIR", dir("var"))
             .env("NIX_CONF_DIR", dir("conf"))
             .env("NIX_REMOTE", "")
+            .envs(std::env::var_os("NIXPKGS_LIB").map(|lib| ("NIXPKGS_LIB", lib)))
             .output()
             .unwrap();
         Evaluated {
