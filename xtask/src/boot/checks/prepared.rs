@@ -13,8 +13,11 @@ use crate::engine::Start;
 const INIT: &str = include_str!("../../../../nix/init.sh");
 
 /// In place of NixOS' second stage: notes what it finds, and counts its boots.
-const SECOND_STAGE: &str = "ls -A /run | tr '\\n' ' ' >/found; echo $container >/container; \
+const SECOND_STAGE: &str = "echo found: $(ls -A /run) >/found; echo $container >/container; \
     echo boot >>/boots; ln -s /usr /run/current-system; wc -l </boots >/run/boot; exec /sbin/init";
+
+/// What an earlier boot, or the image, has left in /run.
+const OLD: [&str; 3] = ["left", "of-the-image", "systemd"];
 
 const LOOK: [(&str, &str); 4] = [
     ("found", "cat /found"),
@@ -40,7 +43,7 @@ fn command() -> String {
 
 pub const PREPARED: Check = Check {
     id: "boot.prepared",
-    title: "NixOS' /sbin/init empties /run; what its second stage adds stays",
+    title: "NixOS' init empties /run; what its second stage adds stays",
     timeout: Duration::from_secs(40),
     proves: &["0001-mount-setup"],
     probe: Probe::Apart(|site, until| {
@@ -68,10 +71,9 @@ pub const PREPARED: Check = Check {
                 same(&format!("the state of the {round} boot"), get("state"), "running"),
                 // Engines mount files of their own there.
                 Outcome::holds_if(
-                    !["left", "of-the-image", "systemd"]
-                        .iter()
-                        .any(|old| get("found").contains(old)),
-                    || format!("the second stage found in /run: {}", shorten(get("found"))),
+                    get("found").starts_with("found: ")
+                        && !OLD.iter().any(|old| get("found").contains(old)),
+                    || format!("in /run before systemd: `{}`", shorten(get("found"))),
                 ),
                 same("in /run after the boot", get("boot"), &format!("{count}\n/usr")),
                 same("left from before", get("left"), "0"),
