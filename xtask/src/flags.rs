@@ -63,5 +63,6 @@ pub enum Command {
     Resolve(cmd::resolve::Args),
     RangeDiff(cmd::range_diff::Args),
     Bisect(cmd::bisect::Args),
+    BumpNixpkgs(cmd::bump_nixpkgs::Args),
     Bench(cmd::bench::Args),
 }

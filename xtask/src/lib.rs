@@ -9,7 +9,7 @@
 //!
 //! | stage | modules |
 //! |---|---|
-//! | sources | [`sources`]: providers, the cache repository, the lock |
+//! | sources | [`sources`]: providers, the cache repository, the lock; [`nixpkgs`]: its systemd |
 //! | series | [`patch`]: git-format patches; [`series`]: `patches/series.toml`; [`foreign`]: series of others |
 //! | rebase | [`rebase`]: two methods, landing sites, the fewest variants; [`sites`]: what a refusal reaches |
 //! | render | [`render`]: the Nix overlay |
@@ -41,6 +41,7 @@ pub mod flags;
 pub mod foreign;
 pub mod host;
 pub mod image;
+pub mod nixpkgs;
 pub mod patch;
 pub mod profile;
 pub mod rebase;

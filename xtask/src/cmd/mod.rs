@@ -8,6 +8,7 @@ mod bench_rebase;
 pub mod bisect;
 pub mod build_image;
 pub mod ci_matrix;
+pub mod bump_nixpkgs;
 pub mod doctor;
 mod prepare;
 pub mod range_diff;
@@ -31,7 +32,7 @@ use crate::ui::Ui;
 use crate::workspace::{Cache, Checkout};
 
 /// What a command gets to work with.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Context<'a> {
     pub ui: &'a Ui,
     pub checkout: Checkout,
@@ -52,6 +53,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Bisect(args) => bisect::run(&context, args),
         Command::CiMatrix(args) => ci_matrix::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
+        Command::BumpNixpkgs(args) => bump_nixpkgs::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::RangeDiff(args) => range_diff::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),

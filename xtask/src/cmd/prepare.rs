@@ -98,7 +98,11 @@ fn carry(
 
 /// Beside the versions asked for, those that variants were made on: a merge needs them. One that
 /// cannot be had is left out; the engine says what it could not cross-check.
-fn with_bases(sources: &Sources<'_>, series: &Series, wanted: &[Target]) -> Result<Vec<Target>> {
+pub fn with_bases(
+    sources: &Sources<'_>,
+    series: &Series,
+    wanted: &[Target],
+) -> Result<Vec<Target>> {
     let mut targets = wanted.to_vec();
     let known = sources.known();
     for base in series.patches.iter().flat_map(|p| &p.variants).map(|v| v.base) {

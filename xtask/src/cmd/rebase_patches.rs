@@ -52,6 +52,13 @@ pub struct Args {
     accept_resolved: bool,
 }
 
+impl Args {
+    /// One version alone.
+    pub(super) fn one(version: String, check: bool) -> Self {
+        Args { versions: vec![version], all: false, check, no_cache: false }
+    }
+}
+
 /// The document of `--json`.
 #[derive(Serialize)]
 struct Document<'a> {

@@ -12,7 +12,7 @@ mod variants;
 pub use branch::{branch_exists, write_branch};
 pub use mail::{file_name, slug, to_mail};
 pub use output::{Format, change_set, check};
-pub use read::{Item, read};
+pub use read::{Item, one, read};
 pub use trees::{Place, Trees, release};
 pub use variants::variants;
 

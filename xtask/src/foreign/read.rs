@@ -108,7 +108,11 @@ fn folder(dir: &Path) -> Result<Vec<Item>, Fault> {
     names.into_iter().map(|name| Ok(Item { text: one(&dir.join(&name), 1)?, name })).collect()
 }
 
-fn one(path: &Path, strip: usize) -> Result<PatchText, Fault> {
+/// Reads one patch file, with this many leading folders in its paths.
+///
+/// # Errors
+/// As [`read`].
+pub fn one(path: &Path, strip: usize) -> Result<PatchText, Fault> {
     let bytes = std::fs::read(path)
         .map_err(|e| Fault::new(format!("cannot read {}: {e}", path.display())))?;
     decoded(patch::parse_plain(&bytes, path, strip)?, path)
