@@ -382,3 +382,46 @@ in {OFFER}"#,
         assert_eq!(flake["checks"], json!(["docker: test", "podman: test"]));
     }
 }
+
+/// The option reference, as the modules describe themselves.
+fn reference(options: &Value) -> String {
+    let mut text = String::from(
+        "<!-- Generated from nix/modules: PLAINBOOT_WRITE=1 cargo test --test nixos option; do not \
+         edit. -->\n# Options for NixOS\n",
+    );
+    for option in options.as_array().unwrap() {
+        let get = |key: &str| option[key].as_str().unwrap_or_default();
+        text += &format!("\n## `{}`\n\n{}\n\n", get("name"), get("description").trim().replace("{option}", ""));
+        text += &format!("- Type: {}\n", get("type"));
+        for (key, label) in [("default", "Default"), ("example", "Example")] {
+            let value = &option[key];
+            match (value["_type"].as_str(), value["text"].as_str()) {
+                (Some("literalMD"), Some(said)) => text += &format!("- {label}: {said}\n"),
+                (_, Some(said)) if said.contains('\n') => {
+                    text += &format!("- {label}:\n\n  ```nix\n");
+                    for line in said.trim_end().lines() {
+                        text += format!("  {line}").trim_end();
+                        text.push('\n');
+                    }
+                    text += "  ```\n";
+                }
+                (_, Some(said)) => text += &format!("- {label}: `{said}`\n"),
+                _ => {}
+            }
+        }
+    }
+    text
+}
+
+#[test]
+fn the_option_reference_says_what_the_modules_say() {
+    let Some(nixos) = Nixos::find() else { return };
+    let expected = reference(&nixos.json("{ }", "e.reference"));
+    let file = checkout().join("docs/nixos-options.md");
+    if std::env::var_os("PLAINBOOT_WRITE").is_some() {
+        std::fs::write(&file, &expected).unwrap();
+    }
+    let text = std::fs::read_to_string(&file).unwrap_or_default();
+    assert_eq!(text, expected, "docs/nixos-options.md; PLAINBOOT_WRITE=1 writes it");
+    assert!(expected.matches("\n## ").count() >= 8, "{expected}");
+}

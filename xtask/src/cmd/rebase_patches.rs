@@ -25,7 +25,7 @@ use crate::version::SystemdVersion;
 ///
 /// A conflict is solved by hand: write patches/<ID>/<VERSION>.patch (git format-patch on a checkout
 /// of that version) and run the command again; series.toml is completed by itself.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Versions to carry the patches to, such as 257, 257.13 or 261-rc2
     #[arg(value_name = "VERSION")]
@@ -55,7 +55,7 @@ pub struct Args {
 impl Args {
     /// One version alone.
     pub(super) fn one(version: String, check: bool) -> Self {
-        Args { versions: vec![version], all: false, check, no_cache: false }
+        Args { versions: vec![version], check, ..Args::default() }
     }
 }
 

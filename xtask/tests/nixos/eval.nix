@@ -67,6 +67,28 @@ in
   inherit (imaged) config;
   options = imaged.options.virtualisation;
 
+  # The options that plainboot declares, for their reference.
+  reference =
+    let
+      ours = {
+        inherit (imaged.options.virtualisation) dockerImage dockerVariant;
+      };
+      shown = builtins.filter (one: one.visible == true || one.visible == "shallow") (
+        builtins.filter (one: !one.internal) (theirs.optionAttrSetToDocList ours)
+      );
+      below = builtins.filter (one: !(theirs.hasPrefix "virtualisation.dockerVariant." one.name)) shown;
+    in
+    map (
+      one:
+      builtins.intersectAttrs {
+        name = null;
+        description = null;
+        type = null;
+        default = null;
+        example = null;
+      } one
+    ) below;
+
   untouched = {
     before = plain stage.config;
     after = plain imaged.config;
