@@ -15,7 +15,6 @@ let
     genAttrs
     mkBefore
     mkDefault
-    mkForce
     mkIf
     mkMerge
     mkOverride
@@ -43,9 +42,9 @@ in
           enableEmergencyMode = mkImage false;
           # It kills by control group.
           oomd.enable = mkImage false;
-          network.enable = mkForce false;
+          network.enable = mkImage false;
           units = genAttrs (profile.maskedUnits ++ [ "run-wrappers.mount" ]) (_: {
-            enable = mkForce false;
+            enable = mkImage false;
           });
           # Their tmpfs cannot be mounted; on the container's disk setuid works as well.
           services.suid-sgid-wrappers = mkIf config.security.enableWrappers {
@@ -55,49 +54,49 @@ in
 
         environment.etc = profileSettings.etc // {
           # The engine mounts its own over these; activation can neither replace nor write them.
-          hosts.enable = mkForce false;
-          hostname.enable = mkForce false;
-          "resolv.conf".enable = mkForce false;
+          hosts.enable = mkImage false;
+          hostname.enable = mkImage false;
+          "resolv.conf".enable = mkImage false;
         };
 
         # Boot: the engine is the boot loader, and its kernel runs.
         boot = {
-          isContainer = mkForce true;
-          loader.grub.enable = mkForce false;
-          loader.systemd-boot.enable = mkForce false;
+          isContainer = mkImage true;
+          loader.grub.enable = mkImage false;
+          loader.systemd-boot.enable = mkImage false;
           # The engine mounted /proc, /dev, /dev/pts and /dev/shm; nobody may mount or remount here.
-          specialFileSystems = mkForce { };
-          nixStoreMountOpts = mkForce [ ];
-          tmp.useTmpfs = mkForce false;
+          specialFileSystems = mkImage { };
+          nixStoreMountOpts = mkImage [ ];
+          tmp.useTmpfs = mkImage false;
         };
-        fileSystems = mkForce { };
-        swapDevices = mkForce [ ];
-        zramSwap.enable = mkForce false;
-        powerManagement.enable = mkForce false;
-        services.udev.enable = mkForce false;
-        security.audit.enable = mkForce false;
-        security.auditd.enable = mkForce false;
+        fileSystems = mkImage { };
+        swapDevices = mkImage [ ];
+        zramSwap.enable = mkImage false;
+        powerManagement.enable = mkImage false;
+        services.udev.enable = mkImage false;
+        security.audit.enable = mkImage false;
+        security.auditd.enable = mkImage false;
 
         # sethostname(2) and setdomainname(2) need CAP_SYS_ADMIN; the engine has done it.
-        system.activationScripts.hostname = mkForce "";
-        system.activationScripts.domain = mkForce "";
+        system.activationScripts.hostname = mkImage "";
+        system.activationScripts.domain = mkImage "";
 
         # Network: interfaces, routes, packet filter and resolver are the engine's.
         networking = {
-          useDHCP = mkForce false;
-          dhcpcd.enable = mkForce false;
-          useNetworkd = mkForce false;
-          interfaces = mkForce { };
-          defaultGateway = mkForce null;
-          defaultGateway6 = mkForce null;
-          firewall.enable = mkForce false;
-          nftables.enable = mkForce false;
-          networkmanager.enable = mkForce false;
-          wireless.enable = mkForce false;
-          useHostResolvConf = mkForce false;
-          resolvconf.enable = mkForce false;
+          useDHCP = mkImage false;
+          dhcpcd.enable = mkImage false;
+          useNetworkd = mkImage false;
+          interfaces = mkImage { };
+          defaultGateway = mkImage null;
+          defaultGateway6 = mkImage null;
+          firewall.enable = mkImage false;
+          nftables.enable = mkImage false;
+          networkmanager.enable = mkImage false;
+          wireless.enable = mkImage false;
+          useHostResolvConf = mkImage false;
+          resolvconf.enable = mkImage false;
         };
-        services.resolved.enable = mkForce false;
+        services.resolved.enable = mkImage false;
 
         # One sshd with a main process, which systemd tracks, instead of one per connection.
         # 900: over container-config.nix of nixpkgs, below the configuration.
@@ -109,11 +108,11 @@ in
       # Options that not every nixpkgs has.
       (optionalAttrs (options.system ? nixos-init) {
         # It takes over from an initrd, and an image has none.
-        system.nixos-init.enable = mkForce false;
+        system.nixos-init.enable = mkImage false;
       })
       (optionalAttrs (options.system ? etc) {
         # It mounts /etc.
-        system.etc.overlay.enable = mkForce false;
+        system.etc.overlay.enable = mkImage false;
       })
     ]
   );

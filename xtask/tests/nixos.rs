@@ -173,6 +173,7 @@ fn an_option_of_the_variant_holds_in_the_image_alone() {
     networking.extraHosts = "10.0.0.1 one";
     systemd.oomd.enable = true;
     systemd.enableEmergencyMode = lib.mkForce true;
+    networking.firewall.enable = lib.mkForce true;
     virtualisation.dockerImage.tag = "second";
     virtualisation.dockerImage.environment.TZ = "Europe/Berlin";
     virtualisation.dockerImage.volumes = [ "/var/lib/postgresql" ];
@@ -185,6 +186,7 @@ fn an_option_of_the_variant_holds_in_the_image_alone() {
   image = e.variant.networking.extraHosts;
   inherit (e.variant.systemd) enableEmergencyMode;
   oomd = e.variant.systemd.oomd.enable;
+  firewall = e.variant.networking.firewall.enable;
   inherit (e.image.arguments) tag;
   inherit (e.image.arguments.config) Env Volumes;
   inherit (e.said) warnings;
@@ -194,6 +196,7 @@ fn an_option_of_the_variant_holds_in_the_image_alone() {
         seen,
         json!({
             "base": "", "image": "10.0.0.1 one", "oomd": false, "enableEmergencyMode": true,
+            "firewall": true,
             "tag": "second",
             "Env": [
                 "PATH=/run/wrappers/bin:/run/current-system/sw/bin:/nix/var/nix/profiles/default/bin",
