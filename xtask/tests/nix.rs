@@ -294,6 +294,41 @@ fn replacing_systemd_patches_it_once_in_any_combination() {
     }
 }
 
+/// Names that a `let` binds or inherits and that stand nowhere else in the file.
+fn dead_bindings(text: &str) -> Vec<String> {
+    use rnix::SyntaxKind::{NODE_ATTRPATH, NODE_INHERIT, NODE_LET_IN, TOKEN_IDENT};
+    let tree = rnix::Root::parse(text).syntax();
+    let words: Vec<String> = tree
+        .descendants_with_tokens()
+        .filter_map(|e| e.into_token())
+        .filter(|token| token.kind() == TOKEN_IDENT)
+        .map(|token| token.text().to_owned())
+        .collect();
+    let lets = tree.descendants().filter(|node| node.kind() == NODE_LET_IN);
+    let bound = lets.flat_map(|node| {
+        node.children().flat_map(|entry| {
+            // `inherit (from) a b;` binds the names after the parentheses.
+            let names: Vec<_> = match entry.kind() {
+                NODE_INHERIT => entry.children().collect(),
+                _ => entry.children().filter(|c| c.kind() == NODE_ATTRPATH).collect(),
+            };
+            names.into_iter().map(|name| name.text().to_string())
+        })
+    });
+    bound.filter(|name| words.iter().filter(|word| *word == name).count() == 1).collect()
+}
+
+#[test]
+fn no_nix_file_binds_what_it_does_not_use() {
+    for file in nix_files(checkout()) {
+        let text = std::fs::read_to_string(&file).unwrap();
+        assert_eq!(dead_bindings(&text), [""; 0], "{}", file.display());
+    }
+    let text = "let inherit (builtins) map filter; a = 1; b = a; in map b";
+    assert_eq!(dead_bindings(text), ["filter"]);
+    assert_eq!(dead_bindings("let a = 1; in 2"), ["a"]);
+}
+
 #[test]
 fn nix_files_are_formatted_as_nixpkgs_formats_its_own() {
     for file in nix_files(checkout()) {

@@ -394,7 +394,11 @@ fn reference(options: &Value) -> String {
     );
     for option in options.as_array().unwrap() {
         let get = |key: &str| option[key].as_str().unwrap_or_default();
-        text += &format!("\n## `{}`\n\n{}\n\n", get("name"), get("description").trim().replace("{option}", ""));
+        text += &format!(
+            "\n## `{}`\n\n{}\n\n",
+            get("name"),
+            get("description").trim().replace("{option}", "")
+        );
         text += &format!("- Type: {}\n", get("type"));
         for (key, label) in [("default", "Default"), ("example", "Example")] {
             let value = &option[key];
