@@ -93,6 +93,9 @@ const CLASHING: &str = r#"{ lib, ... }: {
 
 fn snapshot(name: &str, value: &Value) {
     let text = serde_json::to_string_pretty(value).unwrap();
+    // Another test follows the patches; here they would only make every new one a change.
+    let patches = regex::Regex::new("(\"plainboot.patches\": )\"0001-[^\"]*\"").unwrap();
+    let text = patches.replace_all(&text, "$1\"0001-…\"");
     insta::with_settings!({ snapshot_path => "nixos", prepend_module_to_snapshot => false }, {
         insta::assert_snapshot!(name, text);
     });
