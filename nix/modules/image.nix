@@ -33,9 +33,21 @@ let
     ln -s ${init} $out/sbin/init
   '';
 
+  # What is not enforced here, asked of the running container.
+  report = pkgs.writeTextFile {
+    name = "plainboot-report";
+    executable = true;
+    destination = "/usr/lib/plainboot/report";
+    text = builtins.readFile ../report.sh;
+  };
+
   arguments = {
     inherit (cfg) name tag maxLayers;
-    contents = [ root ] ++ cfg.extraContents;
+    contents = [
+      root
+      report
+    ]
+    ++ cfg.extraContents;
     config = config.system.build.dockerImageConfig;
     # What neither the engine nor activation makes, and a machine id that each container chooses at
     # its first boot.

@@ -10,7 +10,8 @@ pub fn checkout() -> &'static Path {
 }
 
 /// What the Nix files read, beside one another.
-const READ_BY_NIX: [&str; 3] = ["nix/profile.json", "nix/refused.json", "nix/init.sh"];
+const READ_BY_NIX: [&str; 4] =
+    ["nix/profile.json", "nix/refused.json", "nix/init.sh", "nix/report.sh"];
 
 /// Copies the Nix files and what they read into `to`, so that a test can give them data of its own.
 pub fn copy_nix_files(to: &Path) {
