@@ -3,7 +3,7 @@
 
 use anyhow::Result;
 
-use super::{Context, bench_boot, bench_rebase};
+use super::{Context, bench_backports, bench_boot, bench_rebase};
 use crate::fault::Status;
 
 /// Measure, against other tools on the same input
@@ -16,12 +16,14 @@ pub struct Args {
 #[derive(Debug, clap::Subcommand)]
 enum What {
     Boot(bench_boot::Args),
+    Backports(bench_backports::Args),
     Rebase(bench_rebase::Args),
 }
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     match &args.what {
         What::Boot(args) => bench_boot::run(context, args),
+        What::Backports(args) => bench_backports::run(context, args),
         What::Rebase(args) => bench_rebase::run(context, args),
     }
 }

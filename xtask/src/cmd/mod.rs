@@ -3,6 +3,7 @@
 
 mod ablate;
 pub mod bench;
+mod bench_backports;
 mod bench_boot;
 mod bench_rebase;
 pub mod bisect;

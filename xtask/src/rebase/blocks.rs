@@ -24,6 +24,14 @@ pub struct Block {
 /// What is shown for a line outside of all blocks.
 pub const FILE_SCOPE: &str = "(file scope)";
 
+/// True for files in which a block is a function, so that landing in another one is a doubt. What
+/// the scanner finds in Python, shell or XML is chance.
+pub fn has_functions(path: &str) -> bool {
+    let path = path.strip_suffix(".in").unwrap_or(path);
+    let kind = path.rsplit_once('.').map_or("", |(_, kind)| kind);
+    matches!(kind, "c" | "h" | "cc" | "cpp" | "cxx" | "hpp" | "y" | "l")
+}
+
 /// A signature is given up after this many lines without `{` or `;`.
 const SIGNATURE_LINES: usize = 60;
 
@@ -325,6 +333,16 @@ int g(void) {
 }
 ";
         assert_eq!(names(code), ["f 2-3", "f 4-7", "g 8-9"]);
+    }
+
+    #[test]
+    fn functions_are_looked_for_in_c_alone() {
+        for path in ["src/core/main.c", "src/a.h", "src/version.h.in"] {
+            assert!(has_functions(path), "{path}");
+        }
+        for path in ["src/ukify/ukify.py", "rpm/triggers.systemd.sh.in", "NEWS", "c", "a.xml"] {
+            assert!(!has_functions(path), "{path}");
+        }
     }
 
     #[test]

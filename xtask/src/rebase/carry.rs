@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::apply::{self, Applied, Expected, Misfit};
+use super::blocks::has_functions;
 use super::content::Content;
 use super::facts::Facts;
 use super::merge::{self, Doubt, Merged};
@@ -98,7 +99,7 @@ pub fn carry(
             carried.collisions = collisions;
             Ok(carried)
         }
-        (Err(misfit), Some((b, Merged::Clean(bytes)))) => merged_only(misfit, b, bytes, ours),
+        (Err(misfit), Some((b, Merged::Clean(bytes)))) => merged_only(diff, misfit, b, bytes, ours),
         (Err(misfit), Some((_, Merged::Conflict { collisions, .. }))) => {
             Ok(unsolved(describe(diff, &misfit), collisions))
         }
@@ -141,7 +142,8 @@ fn positioned(
             Expected::Functions(of) => of.get(index).filter(|f| **f != site.functions).cloned(),
             Expected::Headers => None,
         };
-        if !expected.holds(index, hunk, ours, site) && reason.is_none() {
+        let astray = has_functions(&diff.path) && !expected.holds(index, hunk, ours, site);
+        if astray && reason.is_none() {
             let here = site.functions.join(", ");
             let made = made_in.as_ref().map_or_else(
                 || String::from_utf8_lossy(&hunk.section).into_owned(),
@@ -172,6 +174,7 @@ fn positioned(
 
 /// Only the merge succeeds; it counts if its changes are in the functions they were made in.
 fn merged_only(
+    diff: &FileDiff,
     misfit: Misfit,
     base: &Base,
     bytes: Vec<u8>,
@@ -188,8 +191,11 @@ fn merged_only(
         });
     }
     let after = Arc::new(Content::new(bytes));
-    let made = merge::groups(&base.before, &base.after)?;
-    let landed = merge::groups(ours, &after)?;
+    let mut made = merge::groups(&base.before, &base.after)?;
+    let mut landed = merge::groups(ours, &after)?;
+    if !has_functions(&diff.path) {
+        made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
+    }
     let doubt = merge::compare(&made, &landed);
     let hunks = merge::report(&made, &landed);
     let why = format!("hunk {} does not apply: {}", misfit.hunk + 1, misfit.reason);

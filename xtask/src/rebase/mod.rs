@@ -8,6 +8,7 @@
 mod align;
 mod apply;
 mod attempt;
+mod backports;
 mod bisect;
 mod blocks;
 mod carry;
@@ -35,6 +36,9 @@ mod tokens;
 mod tree;
 mod verify;
 
+pub use backports::{
+    Backport, Changes, Replayed, changes as tree_changes, replay as replay_backports,
+};
 pub use bisect::{Start, Way, bisect};
 pub use choose::distance;
 pub use content::Content;

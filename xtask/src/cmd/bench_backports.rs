@@ -1,0 +1,436 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask bench backports`: the maintainers' own backports, carried again and compared.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use git2::{Oid, Repository, Sort};
+use serde::Serialize;
+
+use super::Context;
+use crate::exec::Call;
+use crate::fault::{Fault, Status};
+use crate::foreign::Trees;
+use crate::rebase::{self, Backport, Changes, Outcome, Replayed};
+
+/// Carry every `(cherry picked from commit …)` of a stable branch again, and compare with what the
+/// maintainers made of it
+///
+/// git merge-tree does the same merges. A tree that is neither git's nor the maintainers' counts as
+/// wrong. The figures on time are those of merging alone, with all files read before.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// A clone with the stable branch and the commits that were picked; it is only read
+    #[arg(long, value_name = "PATH")]
+    repo: PathBuf,
+
+    /// The stable branch, such as v257-stable; may be given again
+    #[arg(long, value_name = "REV", required = true)]
+    branch: Vec<String>,
+
+    /// Take the last line that names a commit, not the first: the branch next to this one, which
+    /// has fewer conflicts
+    #[arg(long)]
+    last: bool,
+
+    /// Name the commits of this class, such as conflict, review, wrong or other
+    #[arg(long, value_name = "CLASS")]
+    show: Option<String>,
+}
+
+/// What became of a case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Grade {
+    /// The maintainers' tree.
+    Identical,
+    /// git's tree, which is not the maintainers': they edited by hand.
+    AsGit,
+    /// Neither git's nor the maintainers'.
+    Wrong,
+    /// No tree: a person is asked.
+    Open,
+}
+
+#[derive(Serialize)]
+struct Document {
+    schema: u32,
+    branches: Vec<String>,
+    /// Commits that name another one.
+    cases: usize,
+    unreadable: usize,
+    git: GitTally,
+    /// Outcome to numbers by grade.
+    ours: BTreeMap<&'static str, Tally>,
+    /// Of what git merges to the maintainers' tree: how many are that here, too.
+    kept: usize,
+    /// What git leaves as conflict, by our outcome.
+    of_conflicts: BTreeMap<&'static str, Tally>,
+    wrong: usize,
+    merging_ms: f64,
+    cases_per_second: f64,
+    threads: usize,
+}
+
+#[derive(Default, Serialize)]
+struct GitTally {
+    identical: usize,
+    other: usize,
+    conflict: usize,
+}
+
+#[derive(Debug, Default, Clone, Serialize)]
+struct Tally {
+    identical: usize,
+    as_git: usize,
+    wrong: usize,
+    open: usize,
+}
+
+impl Tally {
+    fn add(&mut self, grade: Grade) {
+        match grade {
+            Grade::Identical => self.identical += 1,
+            Grade::AsGit => self.as_git += 1,
+            Grade::Wrong => self.wrong += 1,
+            Grade::Open => self.open += 1,
+        }
+    }
+
+    fn sum(&self) -> usize {
+        self.identical + self.as_git + self.wrong + self.open
+    }
+}
+
+/// git's answer: its tree, and whether it is without conflicts.
+struct ByGit {
+    clean: bool,
+    tree: Oid,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let ui = context.ui;
+    let trees = Trees::open(&args.repo)?;
+    let mut document: Option<Document> = None;
+    let mut shown = String::new();
+    for branch in &args.branch {
+        let step = ui.step(format!("reading {branch}"));
+        let (cases, fork) = cases(trees.theirs(), branch, args.last)?;
+        step.done(&format!("{} backports", cases.len()));
+        let step = ui.step("carrying them");
+        let (ours, time) = rebase::replay_backports(&trees.scratch(), &cases, fork)?;
+        step.done(&format!("{:.2} s", time.as_secs_f64()));
+        let step = ui.step("git merge-tree --stdin");
+        let git = by_git(&trees.scratch(), &cases)?;
+        step.done("");
+        let part = grade(trees.ours(), branch, &cases, &ours, &git, time, args, &mut shown)?;
+        document = Some(match document {
+            None => part,
+            Some(all) => join(all, part),
+        });
+    }
+    let document = document.context("no branch was named")?;
+    if context.global.json {
+        ui.json(&document)?;
+    } else {
+        ui.result(&format!("{shown}{}", text(&document)));
+    }
+    let kept = document.kept * 100 >= document.git.identical * 99;
+    Ok(if document.wrong == 0 && kept { Status::Yes } else { Status::No })
+}
+
+/// The backports of a branch since it left the main one, and the tree where it left.
+fn cases(repo: &Repository, branch: &str, last: bool) -> Result<(Vec<Backport>, Option<Oid>)> {
+    let tip = repo
+        .revparse_single(branch)
+        .and_then(|o| o.peel_to_commit())
+        .map_err(|e| {
+            Fault::new(format!("`{branch}`: {}", e.message()))
+                .hint("`git branch -a` lists branches")
+        })?
+        .id();
+    // The branch leaves the main one at the release that it is named after.
+    let release = branch.rsplit('/').next().unwrap_or(branch).trim_end_matches("-stable");
+    let fork = repo
+        .revparse_single(&format!("refs/tags/{release}"))
+        .and_then(|o| o.peel_to_commit())
+        .map_err(|e| {
+            Fault::new(format!("{branch}: no tag {release} where it starts: {}", e.message()))
+                .hint("git fetch --tags")
+        })?;
+    let mut walk = repo.revwalk()?;
+    walk.push(tip)?;
+    walk.hide(fork.id())?;
+    walk.set_sorting(Sort::TOPOLOGICAL | Sort::REVERSE)?;
+    let mut cases = Vec::new();
+    for id in walk {
+        let Ok(commit) = repo.find_commit(id?) else { continue };
+        if commit.parent_count() != 1 {
+            continue;
+        }
+        let message = String::from_utf8_lossy(commit.message_bytes()).into_owned();
+        let picked: Vec<Oid> = message
+            .lines()
+            .filter_map(|l| l.trim().strip_prefix("(cherry picked from commit ")?.strip_suffix(')'))
+            .filter_map(|id| Oid::from_str(id).ok())
+            .collect();
+        let there = |id: &&Oid| repo.find_commit(**id).is_ok_and(|c| c.parent_count() == 1);
+        let found = if last { picked.iter().rev().find(there) } else { picked.iter().find(there) };
+        let Some(&picked) = found else { continue };
+        let from = repo.find_commit(picked)?;
+        let tree = |c: &git2::Commit<'_>| c.parent(0).map(|p| p.tree_id());
+        let (Ok(base), Ok(ours)) = (tree(&from), tree(&commit)) else { continue };
+        cases.push(Backport {
+            stable: commit.id(),
+            picked,
+            subject: message.lines().next().unwrap_or_default().to_owned(),
+            base,
+            theirs: from.tree_id(),
+            ours,
+            truth: commit.tree_id(),
+        });
+    }
+    if cases.is_empty() {
+        return Err(Fault::new(format!(
+            "{branch} has no commit that says where it was picked from"
+        ))
+        .hint("the clone needs the history of the branch and of the main one")
+        .into());
+    }
+    Ok((cases, Some(fork.tree_id())))
+}
+
+/// The same merges by git, each given its base.
+fn by_git(scratch: &Path, cases: &[Backport]) -> Result<Vec<Option<ByGit>>> {
+    let mut answers = Vec::with_capacity(cases.len());
+    // One process for all, unless an object is missing: then it ends there, and the next begins
+    // after that case.
+    while answers.len() < cases.len() {
+        let left = &cases[answers.len()..];
+        let mut input = String::new();
+        for case in left {
+            let _ = writeln!(input, "{} -- {}^ {}", parent(case.picked), case.stable, case.picked);
+        }
+        let answer = Call::new("git")
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .args(["-c", "merge.renames=true", "--git-dir"])
+            .arg(scratch)
+            .args(["merge-tree", "--write-tree", "--no-messages", "--stdin"])
+            .deadline(Duration::from_secs(600))
+            .input(move |pipe| pipe.write_all(input.as_bytes()))
+            .output()?;
+        let text = answer.text();
+        let mut words = text.split('\0').map(str::trim).filter(|w| !w.is_empty()).peekable();
+        let before = answers.len();
+        while answers.len() < cases.len()
+            && let Some(clean) = words.next()
+        {
+            let tree = words.next().context("git merge-tree named no tree")?;
+            answers.push(Some(ByGit { clean: clean == "1", tree: Oid::from_str(tree)? }));
+            while words.next_if(|w| *w != "0" && *w != "1").is_some() {}
+        }
+        if answers.len() == before || (answer.status.success() && answers.len() < cases.len()) {
+            if answer.status.success() {
+                return Err(Fault::new("git merge-tree --stdin said less than was asked")
+                    .hint("git 2.40 or newer can do this")
+                    .into());
+            }
+            tracing::info!(case = %cases[before].stable, said = %answer.error_text(), "git failed");
+            answers.push(None);
+        } else if answers.len() < cases.len() {
+            answers.push(None);
+        }
+    }
+    answers.truncate(cases.len());
+    Ok(answers)
+}
+
+fn parent(commit: Oid) -> String {
+    format!("{commit}^")
+}
+
+#[allow(clippy::too_many_arguments, reason = "what was found, side by side")]
+fn grade(
+    repo: &Repository,
+    branch: &str,
+    cases: &[Backport],
+    ours: &[Replayed],
+    git: &[Option<ByGit>],
+    time: Duration,
+    args: &Args,
+    shown: &mut String,
+) -> Result<Document> {
+    let mut document = Document {
+        schema: 1,
+        branches: vec![branch.to_owned()],
+        cases: cases.len(),
+        unreadable: 0,
+        git: GitTally::default(),
+        ours: BTreeMap::new(),
+        kept: 0,
+        of_conflicts: BTreeMap::new(),
+        wrong: 0,
+        merging_ms: time.as_secs_f64() * 1000.0,
+        cases_per_second: 0.0,
+        threads: std::thread::available_parallelism().map_or(1, usize::from),
+    };
+    for ((case, ours), git) in cases.iter().zip(ours).zip(git) {
+        let (Some(git), false) = (git, ours.outcome == Outcome::Unreadable) else {
+            document.unreadable += 1;
+            continue;
+        };
+        let truth = rebase::tree_changes(repo, case.ours, case.truth)?;
+        let by_git = rebase::tree_changes(repo, case.ours, git.tree)?;
+        let git_right = git.clean && by_git == truth;
+        match (git.clean, git_right) {
+            (_, true) => document.git.identical += 1,
+            (true, false) => document.git.other += 1,
+            (false, _) => document.git.conflict += 1,
+        }
+        let grade = match &ours.changes {
+            None => Grade::Open,
+            Some(changes) => of(repo, case, changes, &truth, git.clean.then_some(&by_git))?,
+        };
+        let word = ours.outcome.word();
+        document.ours.entry(word).or_default().add(grade);
+        if git_right && grade == Grade::Identical {
+            document.kept += 1;
+        }
+        if !git.clean {
+            document.of_conflicts.entry(word).or_default().add(grade);
+        }
+        document.wrong += usize::from(grade == Grade::Wrong && ours.outcome.is_applied());
+        let class = match grade {
+            Grade::Wrong if ours.outcome.is_applied() => "wrong",
+            Grade::AsGit => "other",
+            _ => word,
+        };
+        if args.show.as_deref() == Some(class) {
+            let reason = ours.reason.clone().unwrap_or_default();
+            let git = if git_right {
+                "git has it right"
+            } else if git.clean {
+                "git differs"
+            } else {
+                "git conflicts"
+            };
+            let _ = writeln!(
+                shown,
+                "{} from {}: {}\n  {git}; {word}: {reason}",
+                short(case.stable),
+                short(case.picked),
+                case.subject
+            );
+        }
+    }
+    document.cases_per_second = rate(&document);
+    Ok(document)
+}
+
+fn short(id: Oid) -> String {
+    id.to_string()[..12].to_owned()
+}
+
+fn rate(document: &Document) -> f64 {
+    document.cases as f64 * 1000.0 / document.merging_ms.max(0.001)
+}
+
+/// Our changes may name files as they are; only what differs counts.
+fn of(
+    repo: &Repository,
+    case: &Backport,
+    changes: &Changes,
+    truth: &Changes,
+    git: Option<&Changes>,
+) -> Result<Grade> {
+    let tree = repo.find_tree(case.ours)?;
+    let mut real = changes.clone();
+    real.retain(|path, new| {
+        let old = tree.get_path(Path::new(path)).ok().map(|e| (e.filemode(), e.id()));
+        old != *new
+    });
+    Ok(match () {
+        () if real == *truth => Grade::Identical,
+        () if Some(&real) == git => Grade::AsGit,
+        () => Grade::Wrong,
+    })
+}
+
+fn join(mut a: Document, b: Document) -> Document {
+    a.branches.extend(b.branches);
+    a.cases += b.cases;
+    a.unreadable += b.unreadable;
+    a.git.identical += b.git.identical;
+    a.git.other += b.git.other;
+    a.git.conflict += b.git.conflict;
+    let add = |to: &mut BTreeMap<&'static str, Tally>, from: BTreeMap<&'static str, Tally>| {
+        for (word, tally) in from {
+            let sum = to.entry(word).or_default();
+            sum.identical += tally.identical;
+            sum.as_git += tally.as_git;
+            sum.wrong += tally.wrong;
+            sum.open += tally.open;
+        }
+    };
+    add(&mut a.ours, b.ours);
+    add(&mut a.of_conflicts, b.of_conflicts);
+    a.kept += b.kept;
+    a.wrong += b.wrong;
+    a.merging_ms += b.merging_ms;
+    a.cases_per_second = rate(&a);
+    a
+}
+
+fn text(d: &Document) -> String {
+    let percent = |part: usize, whole: usize| 100.0 * part as f64 / whole.max(1) as f64;
+    let mut text = String::new();
+    let _ = writeln!(
+        text,
+        "{}: {} backports, {} of them unreadable here",
+        d.branches.join(", "),
+        d.cases,
+        d.unreadable
+    );
+    let _ = writeln!(
+        text,
+        "git merge-tree: {} as the maintainers, {} other, {} conflicts\n",
+        d.git.identical, d.git.other, d.git.conflict
+    );
+    let table = |text: &mut String, title: &str, rows: &BTreeMap<&'static str, Tally>| {
+        let _ = writeln!(
+            text,
+            "{title:<26}{:>8}{:>14}{:>9}{:>8}{:>8}",
+            "ALL", "MAINTAINERS'", "GIT'S", "WRONG", "OPEN"
+        );
+        for (word, t) in rows {
+            let _ = writeln!(
+                text,
+                "{word:<26}{:>8}{:>14}{:>9}{:>8}{:>8}",
+                t.sum(),
+                t.identical,
+                t.as_git,
+                t.wrong,
+                t.open
+            );
+        }
+    };
+    table(&mut text, "OURS", &d.ours);
+    text.push('\n');
+    table(&mut text, "OF GIT'S CONFLICTS", &d.of_conflicts);
+    let solved: usize = d.of_conflicts.values().map(|t| t.identical).sum();
+    let _ = writeln!(
+        text,
+        "\nof what git merges right {:.2} % is right here; of its conflicts {:.1} % are solved as \
+         the\nmaintainers did; {} wrong. Merging: {:.0} cases a second on {} threads",
+        percent(d.kept, d.git.identical),
+        percent(solved, d.git.conflict),
+        d.wrong,
+        d.cases_per_second,
+        d.threads
+    );
+    text
+}
