@@ -271,6 +271,14 @@ fn a_conflict_is_solved_by_editing_what_collides() {
     let remembered = after.iter().find(|(p, _)| p.starts_with("patches/resolutions")).unwrap();
     let remembered = String::from_utf8_lossy(remembered.1).into_owned();
     assert!(remembered.contains("resolved = ") && remembered.contains("mark(a);"), "{remembered}");
+    // Solved once, it is solved wherever it collides so again.
+    let variant = case.checkout().join("patches/0001-a/258.patch");
+    let solved = fs::read(&variant).unwrap();
+    fs::remove_file(&variant).unwrap();
+    let (_, text) = said(&["0001-a", "258"]);
+    assert!(text.contains(": 0 to solve") && text.contains("is solved as 0001-a was"), "{text}");
+    assert_eq!(said(&["0001-a", "258", "--continue"]).0, Some(0));
+    assert_eq!(fs::read(&variant).unwrap(), solved);
     assert_eq!(case.run(&["258"]).status.code(), Some(0));
     apply_with_real_tools(&case);
     assert!(said(&["0001-a", "258"]).1.contains("nothing to solve"));

@@ -14,7 +14,7 @@ use crate::atomic::ChangeSet;
 use crate::fault::{Fault, Status};
 use crate::foreign;
 use crate::patch::PatchText;
-use crate::rebase::{self, Content, Engine, Piece, Resolution, Solved, SolvedFile, State};
+use crate::rebase::{self, Content, Engine, Memory, Piece, Resolution, Solved, SolvedFile, State};
 use crate::series::{self, Patch, Series};
 use crate::sources::{Lock, Sources};
 use crate::version::SystemdVersion;
@@ -23,7 +23,8 @@ use crate::version::SystemdVersion;
 ///
 /// Writes the conflicted files to a folder. Edit them there, then run the same command with
 /// --continue: the patch becomes a variant, the solution is kept in patches/resolutions/, and the
-/// other versions that it solves are named.
+/// other versions that it solves are named. What collides just as it did before, be it of another
+/// version, comes solved already.
 #[derive(Debug, clap::Args)]
 pub struct Args {
     /// The patch, such as 0002-cgroup
@@ -55,6 +56,8 @@ struct Work {
 }
 
 const WORK: &str = "resolve.json";
+/// Where solutions are kept, below `patches/`.
+const RESOLUTIONS: &str = "resolutions";
 
 /// A file of the patch on the version.
 struct Conflicted {
@@ -92,7 +95,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if args.go_on {
         go_on(context, &sources, &mut engine, &series, patch, &folder, &work, &files, text)
     } else {
-        begin(context, &folder, &work, &files)
+        let memory = Memory::load(&dir.join(RESOLUTIONS))?;
+        begin(context, &folder, &work, &files, &memory)
     }
 }
 
@@ -173,6 +177,7 @@ fn begin(
     folder: &Path,
     work: &Work,
     files: &[Conflicted],
+    memory: &Memory,
 ) -> Result<Status> {
     if folder.join(WORK).exists() {
         return Err(Fault::new(format!("{} is there already", folder.display()))
@@ -187,9 +192,17 @@ fn begin(
     let mut text = String::new();
     for file in files {
         let path = folder.join(&file.path);
-        let marked = marked(work, &file.pieces);
-        let count = file.pieces.iter().filter(|p| matches!(p, Piece::Conflict(_))).count();
-        let _ = writeln!(text, "{}: {count} to solve", path.display());
+        let (marked, remembered) = marked(work, &file.pieces, memory);
+        let all = file.pieces.iter().filter(|p| matches!(p, Piece::Conflict(_))).count();
+        let _ = write!(text, "{}: {} to solve", path.display(), all - remembered.len());
+        for (resolution, line) in &remembered {
+            let _ = write!(
+                text,
+                "\n  line {line} is solved as {} was on {}: look at it",
+                resolution.patch, resolution.version
+            );
+        }
+        text.push('\n');
         change.put(path, marked);
     }
     // Written last: the folder counts from then on.
@@ -204,13 +217,24 @@ fn begin(
     Ok(Status::No)
 }
 
-/// The merged file, with git's markers around what collides.
-fn marked(work: &Work, pieces: &[Piece]) -> Vec<u8> {
+/// The merged file, with git's markers around what collides; and what is put in from memory, with
+/// its line (from 1).
+fn marked<'a>(
+    work: &Work,
+    pieces: &[Piece],
+    memory: &'a Memory,
+) -> (Vec<u8>, Vec<(&'a Resolution, usize)>) {
     let mut out = Vec::new();
+    let mut remembered = Vec::new();
     for piece in pieces {
         match piece {
             Piece::Merged(text) => out.extend_from_slice(text),
             Piece::Conflict(conflict) => {
+                if let Some(known) = memory.get(conflict) {
+                    remembered.push((known, memchr::memchr_iter(b'\n', &out).count() + 1));
+                    out.extend_from_slice(known.resolved.as_bytes());
+                    continue;
+                }
                 let sides = [
                     (format!("<<<<<<< systemd {}\n", work.version), &conflict.ours),
                     (format!("||||||| systemd {}, before the patch\n", work.base), &conflict.base),
@@ -227,7 +251,7 @@ fn marked(work: &Work, pieces: &[Piece]) -> Vec<u8> {
             }
         }
     }
-    out
+    (out, remembered)
 }
 
 /// The first line (from 1) that is a marker of [`marked`] still.
@@ -309,7 +333,7 @@ fn go_on(
     change.put(dir.join(patch.file(work.version)), text.to_bytes());
     for resolution in &kept {
         let (name, text) = resolution.file()?;
-        change.put(dir.join("resolutions").join(name), text);
+        change.put(dir.join(RESOLUTIONS).join(name), text);
     }
     let solves = solves(sources, engine, series, patch, work.version, &text)?;
     let root = context.checkout.root().to_owned();

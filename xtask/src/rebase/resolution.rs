@@ -195,6 +195,11 @@ impl Memory {
         self.0.is_empty()
     }
 
+    /// The lines that a person has put in place of just this conflict.
+    pub fn get(&self, conflict: &Conflict) -> Option<&Resolution> {
+        self.0.get(&conflict.key())
+    }
+
     /// The merged file if every conflict in it is remembered, and the keys that were used. `None`
     /// if nothing collides, or something that is not known.
     pub fn resolve(&self, pieces: &[Piece]) -> Option<(Vec<u8>, Vec<String>)> {
