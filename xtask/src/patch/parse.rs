@@ -57,7 +57,8 @@ impl<'a> Reader<'a> {
                 }
                 files.push(file);
             } else if line == b"-- \n" {
-                break; // git's signature: its version follows
+                self.signature()?;
+                break;
             } else if line == b"\n" {
                 self.at += 1;
             } else {
@@ -121,6 +122,14 @@ impl<'a> Reader<'a> {
             return Err(self.bad(&format!("{} is new but has old lines", file.path), MAKE));
         }
         Ok(file)
+    }
+
+    /// git's signature ends the patch; its version follows, and nothing that would be lost.
+    pub(super) fn signature(&mut self) -> Result<(), Fault> {
+        let diff = |l: &&[u8]| l.starts_with(b"diff --git ") || l.starts_with(b"@@ -");
+        let Some(below) = self.lines[self.at..].iter().position(diff) else { return Ok(()) };
+        self.at += below;
+        Err(self.bad("a diff below the signature `-- `", "split the mails, or remove the line"))
     }
 
     /// All hunks that follow, in order and apart.

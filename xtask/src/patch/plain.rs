@@ -42,7 +42,8 @@ pub fn parse_plain(bytes: &[u8], path: &Path, strip: usize) -> Result<PatchText,
             }
             files.push(file);
         } else if line == b"-- \n" {
-            break; // git's signature: its version follows
+            reader.signature()?;
+            break;
         } else if matches!(line.first(), Some(b' ' | b'+' | b'-' | b'@' | b'\\')) {
             return Err(reader.bad(
                 "this line belongs to no hunk: the header of the hunk above counts fewer",
@@ -132,6 +133,9 @@ impl Reader<'_> {
         let change = if create { Change::Create { mode } } else { Change::Modify { mode } };
         let mut file = FileDiff { path: new.0, change, index: None, hunks: Vec::new() };
         self.hunks(&mut file)?;
+        if file.hunks.is_empty() {
+            return Err(self.bad(&format!("{} has no hunk: cut off", file.path), MAKE));
+        }
         if create && file.hunks.iter().flat_map(|h| &h.lines).any(|l| l.kind != Kind::Add) {
             return Err(self.bad(&format!("{} is new but has old lines", file.path), MAKE));
         }
@@ -232,6 +236,11 @@ mod tests {
             ("diff --git a/x b/x\nold mode 100644\nnew mode 100755\n", "x.patch:2: the mode"),
             ("diff --git a/x b/x\nindex 1111..2222\nGIT binary patch\n", "x.patch:3: a binary"),
             ("words\n", "holds no diff"),
+            ("Index: x\n===\n--- a/x\n+++ b/x\n-- \n@@ -1 +1 @@\n-x\n+y\n", "x.patch:5: x has no"),
+            (
+                "--- a/x\n+++ b/x\n@@ -1 +1 @@\n-x\n+y\n-- \n2.47\ndiff --git a/y b/y\n",
+                "x.patch:8: a diff below the signature",
+            ),
         ];
         for (text, said) in cases {
             let fault = read(text, 1).unwrap_err();
