@@ -14,7 +14,7 @@ use super::Context;
 use crate::exec::Call;
 use crate::fault::{Fault, Status};
 use crate::foreign::Trees;
-use crate::rebase::{self, Backport, Changes, Outcome, Replayed};
+use crate::rebase::{self, Backport, Changes, Outcome, Replayed, Spent};
 
 /// Carry every `(cherry picked from commit …)` of a stable branch again, and compare with what the
 /// maintainers made of it
@@ -71,6 +71,8 @@ struct Document {
     of_conflicts: BTreeMap<&'static str, Tally>,
     wrong: usize,
     merging_ms: f64,
+    /// On all processors together: what else the machine does counts less here.
+    processor_ms: f64,
     cases_per_second: f64,
     threads: usize,
 }
@@ -122,7 +124,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         step.done(&format!("{} backports", cases.len()));
         let step = ui.step("carrying them");
         let (ours, time) = rebase::replay_backports(&trees.scratch(), &cases, fork)?;
-        step.done(&format!("{:.2} s", time.as_secs_f64()));
+        step.done(&format!("{:.2} s", time.wall.as_secs_f64()));
         let step = ui.step("git merge-tree --stdin");
         let git = by_git(&trees.scratch(), &cases)?;
         step.done("");
@@ -260,7 +262,7 @@ fn grade(
     cases: &[Backport],
     ours: &[Replayed],
     git: &[Option<ByGit>],
-    time: Duration,
+    time: Spent,
     args: &Args,
     shown: &mut String,
 ) -> Result<Document> {
@@ -274,7 +276,8 @@ fn grade(
         kept: 0,
         of_conflicts: BTreeMap::new(),
         wrong: 0,
-        merging_ms: time.as_secs_f64() * 1000.0,
+        merging_ms: time.wall.as_secs_f64() * 1000.0,
+        processor_ms: time.processor.as_secs_f64() * 1000.0,
         cases_per_second: 0.0,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
@@ -381,6 +384,7 @@ fn join(mut a: Document, b: Document) -> Document {
     a.kept += b.kept;
     a.wrong += b.wrong;
     a.merging_ms += b.merging_ms;
+    a.processor_ms += b.processor_ms;
     a.cases_per_second = rate(&a);
     a
 }
@@ -425,12 +429,14 @@ fn text(d: &Document) -> String {
     let _ = writeln!(
         text,
         "\nof what git merges right {:.2} % is right here; of its conflicts {:.1} % are solved as \
-         the\nmaintainers did; {} wrong. Merging: {:.0} cases a second on {} threads",
+         the\nmaintainers did; {} wrong. Merging: {:.0} cases a second on {} threads,\n\
+         {:.2} ms of processor time each",
         percent(d.kept, d.git.identical),
         percent(solved, d.git.conflict),
         d.wrong,
         d.cases_per_second,
-        d.threads
+        d.threads,
+        d.processor_ms / d.cases as f64
     );
     text
 }

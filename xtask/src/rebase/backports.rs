@@ -69,6 +69,18 @@ pub fn changes(repo: &Repository, from: Oid, to: Oid) -> Result<Changes, git2::E
     Ok(changes)
 }
 
+/// Time that merging took: by the clock, and on all processors together.
+#[derive(Debug, Clone, Copy)]
+pub struct Spent {
+    pub wall: Duration,
+    pub processor: Duration,
+}
+
+fn processor_time() -> Duration {
+    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
+    Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
+}
+
 /// All cases, and the time that the merging took, without reading objects.
 ///
 /// # Errors
@@ -77,7 +89,7 @@ pub fn replay(
     repository: &Path,
     cases: &[Backport],
     fork: Option<Oid>,
-) -> Result<(Vec<Replayed>, Duration)> {
+) -> Result<(Vec<Replayed>, Spent)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut repos = (0..threads)
         .map(|_| Repository::open(repository))
@@ -90,9 +102,9 @@ pub fn replay(
     })
     .into_iter()
     .collect::<Result<_>>()?;
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), processor_time());
     let answers = in_parallel(&mut repos, &loaded, |repo, case| merge(repo, &blobs, &facts, case));
-    let time = start.elapsed();
+    let time = Spent { wall: start.elapsed(), processor: processor_time() - before };
     Ok((answers.into_iter().collect::<Result<_>>()?, time))
 }
 

@@ -37,7 +37,7 @@ mod tree;
 mod verify;
 
 pub use backports::{
-    Backport, Changes, Replayed, changes as tree_changes, replay as replay_backports,
+    Backport, Changes, Replayed, Spent, changes as tree_changes, replay as replay_backports,
 };
 pub use bisect::{Start, Way, bisect};
 pub use choose::distance;
