@@ -29,7 +29,7 @@ enum Stage {
 
 impl SystemdVersion {
     /// The version `major.point`; a `point` of 0 is the release itself.
-    pub fn new(major: u32, point: u32) -> Self {
+    pub const fn new(major: u32, point: u32) -> Self {
         SystemdVersion { major, stage: Stage::Point(point) }
     }
 

@@ -14,7 +14,7 @@ use super::Context;
 use crate::exec::Call;
 use crate::fault::{Fault, Status};
 use crate::foreign::Trees;
-use crate::rebase::{self, Backport, Changes, Outcome, Replayed, Spent};
+use crate::rebase::{self, Backport, Changes, Method, Outcome, Replayed, Spent};
 
 /// Carry every `(cherry picked from commit …)` of a stable branch again, and compare with what the
 /// maintainers made of it
@@ -70,9 +70,13 @@ struct Document {
     /// What git leaves as conflict, by our outcome.
     of_conflicts: BTreeMap<&'static str, Tally>,
     wrong: usize,
+    /// What the deeper methods found.
+    resolved: Tally,
     merging_ms: f64,
     /// On all processors together: what else the machine does counts less here.
     processor_ms: f64,
+    /// The deeper methods, on what merging leaves open.
+    deeper_ms: f64,
     cases_per_second: f64,
     threads: usize,
 }
@@ -102,6 +106,13 @@ impl Tally {
         }
     }
 
+    fn join(&mut self, other: &Tally) {
+        self.identical += other.identical;
+        self.as_git += other.as_git;
+        self.wrong += other.wrong;
+        self.open += other.open;
+    }
+
     fn sum(&self) -> usize {
         self.identical + self.as_git + self.wrong + self.open
     }
@@ -123,12 +134,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         let (cases, fork) = cases(trees.theirs(), branch, args.last)?;
         step.done(&format!("{} backports", cases.len()));
         let step = ui.step("carrying them");
-        let (ours, time) = rebase::replay_backports(&trees.scratch(), &cases, fork)?;
-        step.done(&format!("{:.2} s", time.wall.as_secs_f64()));
+        let (ours, time, deeper) = rebase::replay_backports(&trees.scratch(), &cases, fork)?;
+        let seconds = (time.wall.as_secs_f64(), deeper.as_secs_f64());
+        step.done(&format!("{:.2} s to merge, {:.2} s for the rest", seconds.0, seconds.1));
         let step = ui.step("git merge-tree --stdin");
         let git = by_git(&trees.scratch(), &cases)?;
         step.done("");
-        let part = grade(trees.ours(), branch, &cases, &ours, &git, time, args, &mut shown)?;
+        let part =
+            grade(trees.ours(), branch, &cases, &ours, &git, (time, deeper), args, &mut shown)?;
         document = Some(match document {
             None => part,
             Some(all) => join(all, part),
@@ -262,7 +275,7 @@ fn grade(
     cases: &[Backport],
     ours: &[Replayed],
     git: &[Option<ByGit>],
-    time: Spent,
+    (time, deeper): (Spent, Duration),
     args: &Args,
     shown: &mut String,
 ) -> Result<Document> {
@@ -276,8 +289,10 @@ fn grade(
         kept: 0,
         of_conflicts: BTreeMap::new(),
         wrong: 0,
+        resolved: Tally::default(),
         merging_ms: time.wall.as_secs_f64() * 1000.0,
         processor_ms: time.processor.as_secs_f64() * 1000.0,
+        deeper_ms: deeper.as_secs_f64() * 1000.0,
         cases_per_second: 0.0,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
     };
@@ -298,7 +313,7 @@ fn grade(
             None => Grade::Open,
             Some(changes) => of(repo, case, changes, &truth, git.clean.then_some(&by_git))?,
         };
-        let word = ours.outcome.word();
+        let word = word(ours);
         document.ours.entry(word).or_default().add(grade);
         if git_right && grade == Grade::Identical {
             document.kept += 1;
@@ -306,9 +321,13 @@ fn grade(
         if !git.clean {
             document.of_conflicts.entry(word).or_default().add(grade);
         }
-        document.wrong += usize::from(grade == Grade::Wrong && ours.outcome.is_applied());
+        let merged = ours.outcome.is_applied() && ours.method.is_none();
+        document.wrong += usize::from(grade == Grade::Wrong && merged);
+        if ours.method.is_some() {
+            document.resolved.add(grade);
+        }
         let class = match grade {
-            Grade::Wrong if ours.outcome.is_applied() => "wrong",
+            Grade::Wrong if merged => "wrong",
             Grade::AsGit => "other",
             _ => word,
         };
@@ -332,6 +351,16 @@ fn grade(
     }
     document.cases_per_second = rate(&document);
     Ok(document)
+}
+
+/// The row of an answer.
+fn word(ours: &Replayed) -> &'static str {
+    match ours.method {
+        None => ours.outcome.word(),
+        Some(Method::Tokens) => "resolved by tokens",
+        Some(Method::Steps) => "resolved by steps",
+        Some(Method::Function) => "resolved by function",
+    }
 }
 
 fn short(id: Oid) -> String {
@@ -372,19 +401,17 @@ fn join(mut a: Document, b: Document) -> Document {
     a.git.conflict += b.git.conflict;
     let add = |to: &mut BTreeMap<&'static str, Tally>, from: BTreeMap<&'static str, Tally>| {
         for (word, tally) in from {
-            let sum = to.entry(word).or_default();
-            sum.identical += tally.identical;
-            sum.as_git += tally.as_git;
-            sum.wrong += tally.wrong;
-            sum.open += tally.open;
+            to.entry(word).or_default().join(&tally);
         }
     };
+    a.resolved.join(&b.resolved);
     add(&mut a.ours, b.ours);
     add(&mut a.of_conflicts, b.of_conflicts);
     a.kept += b.kept;
     a.wrong += b.wrong;
     a.merging_ms += b.merging_ms;
     a.processor_ms += b.processor_ms;
+    a.deeper_ms += b.deeper_ms;
     a.cases_per_second = rate(&a);
     a
 }
@@ -430,13 +457,16 @@ fn text(d: &Document) -> String {
         text,
         "\nof what git merges right {:.2} % is right here; of its conflicts {:.1} % are solved as \
          the\nmaintainers did; {} wrong. Merging: {:.0} cases a second on {} threads,\n\
-         {:.2} ms of processor time each",
+         {:.2} ms of processor time each. The deeper methods took {:.1} s; {:.1} % of what they \
+         resolved\nis as the maintainers did",
         percent(d.kept, d.git.identical),
         percent(solved, d.git.conflict),
         d.wrong,
         d.cases_per_second,
         d.threads,
-        d.processor_ms / d.cases as f64
+        d.processor_ms / d.cases as f64,
+        d.deeper_ms / 1000.0,
+        percent(d.resolved.identical, d.resolved.sum())
     );
     text
 }

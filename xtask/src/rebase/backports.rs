@@ -13,7 +13,9 @@ use git2::{Delta, DiffOptions, Oid, Repository};
 
 use super::attempt::{Known, Origin, attempt};
 use super::carry::Base;
+use super::deeper::Method;
 use super::facts::Facts;
+use super::history::History;
 use super::objects::{Blobs, HashedHere};
 use super::outcome::Outcome;
 use super::parallel::in_parallel;
@@ -47,6 +49,8 @@ pub struct Replayed {
     pub changes: Option<Changes>,
     /// Files of the picked commit that the stable branch has never had, left out.
     pub absent: Vec<String>,
+    /// What found the answer where merging did not; the last in their order if several did.
+    pub method: Option<Method>,
 }
 
 /// How two trees differ. Renames are removals and additions.
@@ -76,12 +80,17 @@ pub struct Spent {
     pub processor: Duration,
 }
 
+/// How the two sides are called here: the order of the two is all that counts.
+const MADE_ON: SystemdVersion = SystemdVersion::new(2, 0);
+const HERE: SystemdVersion = SystemdVersion::new(1, 0);
+
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec.cast_unsigned(), u32::try_from(time.tv_nsec).unwrap_or(0))
 }
 
-/// All cases, and the time that the merging took, without reading objects.
+/// All cases, and the time that merging took, without reading objects; then the time of the deeper
+/// methods, which are tried on what merging leaves open.
 ///
 /// # Errors
 /// The repository cannot be opened. Objects that are missing make a case unreadable.
@@ -89,7 +98,7 @@ pub fn replay(
     repository: &Path,
     cases: &[Backport],
     fork: Option<Oid>,
-) -> Result<(Vec<Replayed>, Spent)> {
+) -> Result<(Vec<Replayed>, Spent, Duration)> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let mut repos = (0..threads)
         .map(|_| Repository::open(repository))
@@ -103,9 +112,27 @@ pub fn replay(
     .into_iter()
     .collect::<Result<_>>()?;
     let (start, before) = (Instant::now(), processor_time());
-    let answers = in_parallel(&mut repos, &loaded, |repo, case| merge(repo, &blobs, &facts, case));
+    let answers =
+        in_parallel(&mut repos, &loaded, |repo, case| merge(repo, &blobs, &facts, case, None));
     let time = Spent { wall: start.elapsed(), processor: processor_time() - before };
-    Ok((answers.into_iter().collect::<Result<_>>()?, time))
+    let mut answers: Vec<Replayed> = answers.into_iter().collect::<Result<_>>()?;
+    let start = Instant::now();
+    let is_open = |a: &Replayed| matches!(a.outcome, Outcome::Conflict | Outcome::NeedsReview);
+    let open: Vec<usize> = (0..answers.len()).filter(|&i| is_open(&answers[i])).collect();
+    let deeper = in_parallel(&mut repos, &open, |repo, &index| {
+        let case = &cases[index];
+        let parent = |id: Oid| repo.find_commit(id)?.parent_id(0);
+        let commits = [(MADE_ON, parent(case.picked)?), (HERE, parent(case.stable)?)];
+        let history = History { commits: commits.into(), link: None };
+        merge(repo, &blobs, &facts, &loaded[index], Some(&history))
+    });
+    for (index, answer) in open.into_iter().zip(deeper) {
+        let answer = answer?;
+        if answer.changes.is_some() {
+            answers[index] = answer;
+        }
+    }
+    Ok((answers, time, start.elapsed()))
 }
 
 /// A case with everything that it needs in memory.
@@ -205,7 +232,13 @@ fn is_file(entry: (i32, Oid)) -> bool {
     entry.0 & 0o170_000 == 0o100_000
 }
 
-fn merge(repo: &Repository, blobs: &Blobs, facts: &Facts, case: &Loaded) -> Result<Replayed> {
+fn merge(
+    repo: &Repository,
+    blobs: &Blobs,
+    facts: &Facts,
+    case: &Loaded,
+    history: Option<&History>,
+) -> Result<Replayed> {
     let (base, ours, whole, absent, clash, text) = match case {
         Loaded::Unreadable(why) => {
             return Ok(Replayed {
@@ -213,14 +246,17 @@ fn merge(repo: &Repository, blobs: &Blobs, facts: &Facts, case: &Loaded) -> Resu
                 reason: Some(why.clone()),
                 changes: None,
                 absent: Vec::new(),
+                method: None,
             });
         }
         Loaded::Case { base, ours, whole, absent, clash, text } => {
             (*base, *ours, whole, absent, clash, text)
         }
     };
-    let open =
-        |outcome, reason| Replayed { outcome, reason, changes: None, absent: absent.clone() };
+    let open = |outcome, reason| {
+        let absent = absent.clone();
+        Replayed { outcome, reason, changes: None, absent, method: None }
+    };
     if clash.is_some() {
         return Ok(open(Outcome::Conflict, clash.clone()));
     }
@@ -237,15 +273,18 @@ fn merge(repo: &Repository, blobs: &Blobs, facts: &Facts, case: &Loaded) -> Resu
         });
         files.push(diff);
     }
-    let version = SystemdVersion::new(0, 0);
     let mut changes = whole.clone();
     let mut outcome = Outcome::Clean;
-    let mut reason = None;
+    let (mut reason, mut method) = (None, None);
     if !files.is_empty() {
         let text = PatchText { message: Vec::new(), files };
-        let origin = Origin { version, tree: Some(base), text, bases };
-        let state = State::new(version, ours);
-        let attempt = attempt(repo, blobs, &Known::new(facts), 0, &origin, &state)?;
+        let origin = Origin { version: MADE_ON, tree: Some(base), text, bases };
+        let mut known = Known::new(facts);
+        // What they find is taken, to be judged.
+        known.deeper = history.map(|history| (history, true));
+        let state = State::new(HERE, ours);
+        let attempt = attempt(repo, blobs, &known, 0, &origin, &state)?;
+        method = attempt.reports.iter().filter_map(|r| r.method).max();
         (outcome, reason) = (attempt.outcome, attempt.reason);
         let there = matches!(outcome, Outcome::AlreadyUpstream | Outcome::Empty);
         if !outcome.is_applied() && !there {
@@ -260,5 +299,5 @@ fn merge(repo: &Repository, blobs: &Blobs, facts: &Facts, case: &Loaded) -> Resu
         outcome = Outcome::NotNeeded;
         reason = Some(format!("the branch has never had {}", absent.join(", ")));
     }
-    Ok(Replayed { outcome, reason, changes: Some(changes), absent: absent.clone() })
+    Ok(Replayed { outcome, reason, changes: Some(changes), absent: absent.clone(), method })
 }
