@@ -72,7 +72,7 @@ fn talk() -> [(&'static str, &'static str); 5] {
         ),
         (
             "unit",
-            "systemctl stop plainboot-talk.service; \
+            "systemctl stop plainboot-talk.service; journalctl --sync; \
              journalctl --no-pager -o cat -u plainboot-talk.service \
              --since=@$(cat /var/lib/plainboot-since)",
         ),
