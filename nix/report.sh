@@ -191,7 +191,7 @@ for dir in /usr/lib/systemd/system /usr/local/lib/systemd/system /run/systemd/sy
     done
 done
 
-# One line each: OPTION PROBE RESULT UNIT...
+# One line each: OPTION PROBE RESULT UNIT...; RESULT is a file's path if that turns the option off.
 used=$(options | MASKED=$masked awk '
     FILENAME == "-" { probe[$1] = $2; result[$1] = $3; values[$1] = $4; order[++n] = $1; next }
     FNR == 1 {
@@ -210,12 +210,14 @@ used=$(options | MASKED=$masked awk '
         off = value ~ /^(|no|false|0|off|n|f|infinity|default|all|auto)$/
         if (!off && values[option] != "" && value !~ values[option]) off = 1
         set[option, unit] = !off
+        # A drop-in of a type, such as service.d, counts for every unit of it.
+        if (unit !~ /\./ && !set[option, unit]) off_for[option] = FILENAME
         if (!((option, unit) in known)) { known[option, unit]; units[option] = units[option] " " unit }
     }
     END {
         for (i = 1; i <= n; i++) {
             option = order[i]
-            line = option " " probe[option] " " result[option]
+            line = option " " probe[option] " " (option in off_for ? off_for[option] : result[option])
             many = split(units[option], unit_of, " ")
             for (k = 1; k <= many; k++) if (set[option, unit_of[k]]) line = line " " unit_of[k]
             print line
@@ -227,7 +229,11 @@ while read -r _ where type _; do
     [ "$where" = /run ] && case $type in tmpfs | ramfs) run_on_disk=false ;; esac
 done </proc/self/mounts
 
+# Why the option PROBE RESULT is not in force, as $reason; empty if it is.
 because() {
+    case $2 in
+    /*) reason="turned off by $2"; return ;;
+    esac
     case $1 in
     memory | cpu | io | pids | cpuset | cgroup | bpf | framework | mount | net | ipc | uts | pid | user | nice | \
         realtime | io_realtime | oom) eval "reason=\$$1" ;;
@@ -238,8 +244,11 @@ if [ $json = yes ]; then
     printf '{"schema":1,"runOnDisk":%s,"options":[' $run_on_disk
     comma=''
     while read -r option probe result units; do
-        because "$probe"
-        [ -n "$reason" ] || result='enforced'
+        because "$probe" "$result"
+        case $reason,$result in
+        ,*) result=enforced ;;
+        *,/*) result=ignored ;;
+        esac
         list=''
         for unit in $units; do
             list="$list${list:+,}\"$unit\""
@@ -256,12 +265,12 @@ fi
 
 count=0
 while read -r option probe result units; do
-    because "$probe"
+    because "$probe" "$result"
     [ -n "$reason" ] || continue
     [ -n "$units" ] || [ $all = yes ] || continue
     count=$((count + 1))
     case $result in
-    ignored) what='has no effect' ;;
+    ignored | /*) what='has no effect' ;;
     fails) what='keeps the unit from starting' ;;
     esac
     printf '%s= %s: %s\n' "$option" "$what" "$reason"

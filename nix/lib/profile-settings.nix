@@ -56,6 +56,9 @@ let
     slice = "slices";
   };
 
+  # "service", which stands for all of that type, and not "a.service".
+  isType = unit: match "[a-z]+" unit != null;
+
   # { unit = "a.service"; section = "Service"; key = "Nice"; value = "5"; }
   # -> { services.a.serviceConfig.Nice = [ "5" ]; }
   unitSetting =
@@ -87,8 +90,26 @@ in
 {
   etc = listToAttrs (map dropIn dropIns);
 
-  # Modules, one for each setting: the module system merges them.
-  unitSettings = map (setting: { systemd = unitSetting setting; }) profile.unitSettings;
+  # Modules, one for each setting of one unit: the module system merges them.
+  unitSettings = map (setting: { systemd = unitSetting setting; }) (
+    filter ({ unit, ... }: !isType unit) profile.unitSettings
+  );
+
+  # Settings of all units of a type, for which NixOS has no options: path -> text of a drop-in below
+  # lib/systemd/system of a package for systemd.packages.
+  typeSettings = foldl' (
+    all:
+    {
+      unit,
+      section,
+      key,
+      value,
+    }:
+    let
+      path = "${unit}.d/90-plainboot.conf";
+    in
+    all // { ${path} = (all.${path} or "") + "[${section}]\n${key}=${value}\n"; }
+  ) { } (filter ({ unit, ... }: isType unit) profile.unitSettings);
 
   masks = foldl' (all: unit: all // { ${unit} = { }; }) { } profile.maskedUnits;
 }

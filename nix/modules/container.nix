@@ -8,11 +8,13 @@
   config,
   lib,
   options,
+  pkgs,
   ...
 }:
 let
   inherit (lib)
     genAttrs
+    mapAttrsToList
     mkBefore
     mkDefault
     mkIf
@@ -38,6 +40,9 @@ in
         systemd = {
           package = mkImage (plainboot.patchSystemd config.virtualisation.dockerImage.systemd);
           defaultUnit = mkImage profile.defaultTarget;
+          packages = mapAttrsToList (
+            path: text: pkgs.writeTextDir "lib/systemd/system/${path}" text
+          ) profileSettings.typeSettings;
           # There is no console where somebody could enter root's password.
           enableEmergencyMode = mkImage false;
           # It kills by control group.

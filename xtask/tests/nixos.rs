@@ -139,19 +139,28 @@ fn the_configuration_itself_is_untouched() {
 #[test]
 fn the_files_of_the_profile_are_those_of_the_image_builder() {
     let Some(nixos) = Nixos::find() else { return };
-    let etc = nixos.json("{ }", "e.variant.environment.etc");
+    let seen = nixos.json(
+        "{ }",
+        "{ inherit (e.variant.environment) etc; \
+           packages = map (p: { inherit (p) path text; }) e.variant.systemd.packages; }",
+    );
+    let packages = seen["packages"].as_array().unwrap();
     let placements = Profile::load(&Checkout::at(checkout())).unwrap().placements();
     let mut compared = 0;
     for placement in placements {
         let path = placement.path.strip_prefix("/etc").unwrap().display().to_string();
-        if let Node::File(text) = placement.node
-            && path.contains(".conf.d/")
-        {
-            assert_eq!(etc[&path]["text"], text, "{path}");
-            compared += 1;
+        let Node::File(text) = placement.node else { continue };
+        if path.contains(".conf.d/") {
+            assert_eq!(seen["etc"][&path]["text"], text, "{path}");
+        } else if path.contains("/service.d/") {
+            let wanted = json!({ "path": format!("lib/{path}"), "text": text });
+            assert!(packages.contains(&wanted), "{packages:?}");
+        } else {
+            continue;
         }
+        compared += 1;
     }
-    assert!(compared >= 2, "{compared}");
+    assert!(compared >= 3, "{compared}");
 }
 
 #[test]

@@ -43,6 +43,7 @@ const FIXTURES: &[(&str, &str)] = &[
     unit!("plainboot-delegate.service"),
     unit!("plainboot-credentials.service"),
     unit!("plainboot-dynamic.service"),
+    unit!("plainboot-private-users.service"),
     unit!("plainboot-talk.service"),
     unit!("plainboot-flood.service"),
     unit!("plainboot-after.service"),

@@ -124,6 +124,7 @@ in
 
     systemd = {
       package = option types.package pkgs.systemd;
+      packages = option (types.listOf types.package) [ ];
       defaultUnit = option types.str "multi-user.target";
       enableEmergencyMode = bool true;
       oomd.enable = bool true;

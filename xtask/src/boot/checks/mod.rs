@@ -132,6 +132,7 @@ pub const CHECKS: &[&Check] = &[
     &services::ACCEPT_FAILURE,
     &services::FOLDERS,
     &users::CREDENTIALS,
+    &users::PRIVATE_USERS,
     &users::DYNAMIC_USER,
     &tracking::CGROUPS,
     &tracking::PID_FILE,

@@ -47,6 +47,29 @@ pub const CREDENTIALS: Check = Check {
     ..BASE
 };
 
+pub const PRIVATE_USERS: Check = Check {
+    id: "services.private-users",
+    title: "a service that asks for PrivateUsers= runs without it",
+    probe: Probe::Main(|bench| {
+        with_units(
+            bench,
+            &[
+                ("start", "systemctl start plainboot-private-users.service"),
+                ("said", "journalctl --no-pager -o cat -u plainboot-private-users.service"),
+                ("stop", "systemctl stop plainboot-private-users.service"),
+            ],
+        )
+    }),
+    judge: |seen, _| {
+        let said = seen.get("said").lines().any(|l| l == "plainboot-private-users ran");
+        all([
+            started(seen),
+            Outcome::holds_if(said, || format!("it said `{}`", shorten(seen.get("said")))),
+        ])
+    },
+    ..BASE
+};
+
 pub const DYNAMIC_USER: Check = Check {
     id: "services.dynamic-user",
     title: "DynamicUser= gives a service a user of its own",

@@ -5,8 +5,10 @@
 //! Each entry says why it is there and names either the check that fails without it or the engine
 //! that asks for it. One that can name neither does not load.
 
+mod entry;
+mod files;
+
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use regex::Regex;
@@ -15,6 +17,9 @@ use serde::{Deserialize, Serialize};
 use crate::fault::Fault;
 use crate::version::SystemdVersion;
 use crate::workspace::Checkout;
+
+pub use self::entry::{Entry, Need};
+pub use self::files::{Node, Placement};
 
 /// The container profile.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,78 +50,30 @@ pub struct Profile {
     pub labels: BTreeMap<String, Entry<String>>,
 }
 
+/// The types of units; see systemd(1).
+const UNIT_TYPES: [&str; 11] = [
+    "service",
+    "socket",
+    "target",
+    "device",
+    "mount",
+    "automount",
+    "swap",
+    "timer",
+    "path",
+    "slice",
+    "scope",
+];
+
 /// One line of a unit's drop-in.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct UnitSetting {
+    /// A unit's name; or a unit type such as `service`, for all units of that type.
     pub unit: String,
     pub section: String,
     pub key: String,
     pub value: String,
-}
-
-/// A value and the reason for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(try_from = "RawEntry<T>", into = "RawEntry<T>")]
-#[serde(bound(serialize = "T: Clone + Serialize", deserialize = "T: Deserialize<'de>"))]
-pub struct Entry<T> {
-    pub value: T,
-    /// One sentence for the reader.
-    pub why: String,
-    pub need: Need,
-}
-
-/// What is lost without an entry.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Need {
-    /// This check (an id such as `boot.running`) fails.
-    Check(String),
-    /// This engine, or command of an engine, asks for it.
-    Engine(String),
-}
-
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEntry<T> {
-    value: T,
-    why: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    check: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    engine: Option<String>,
-}
-
-impl<T> TryFrom<RawEntry<T>> for Entry<T> {
-    type Error = String;
-
-    fn try_from(raw: RawEntry<T>) -> Result<Self, String> {
-        let filled = |text: &String| !text.trim().is_empty();
-        if !filled(&raw.why) {
-            return Err("an entry has no `why`".to_owned());
-        }
-        let need = match (raw.check.filter(filled), raw.engine.filter(filled)) {
-            (Some(check), None) => Need::Check(check),
-            (None, Some(engine)) => Need::Engine(engine),
-            _ => {
-                return Err(format!(
-                    "the entry \"{}\" must name either the `check` that fails without it or the \
-                     `engine` that needs it",
-                    raw.why
-                ));
-            }
-        };
-        Ok(Entry { value: raw.value, why: raw.why, need })
-    }
-}
-
-impl<T> From<Entry<T>> for RawEntry<T> {
-    fn from(entry: Entry<T>) -> Self {
-        let (check, engine) = match entry.need {
-            Need::Check(id) => (Some(id), None),
-            Need::Engine(name) => (None, Some(name)),
-        };
-        RawEntry { value: entry.value, why: entry.why, check, engine }
-    }
 }
 
 /// A profile without one of its entries; see [`Profile::without_each`].
@@ -135,23 +92,6 @@ pub struct Labelled<'a> {
     pub systemd: SystemdVersion,
     /// Patch ids in the order of the series; none for the stock control.
     pub patches: &'a [&'a str],
-}
-
-/// Something that the profile puts into the image's file system.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placement {
-    /// An absolute path in the image.
-    pub path: PathBuf,
-    pub node: Node,
-}
-
-/// What lies at a [`Placement`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Node {
-    /// A regular file, mode 0644, of root.
-    File(String),
-    /// A symbolic link to this target.
-    Link(PathBuf),
 }
 
 impl Profile {
@@ -189,8 +129,14 @@ impl Profile {
                     })
             };
             let units = self.masked_units.iter().chain(&self.default_target).map(|e| &e.value);
-            for name in units.chain(self.unit_settings.iter().map(|e| &e.value.unit)) {
+            for name in units {
                 rule(unit(name), format!("`{name}` is not a unit's name"))?;
+            }
+            for name in self.unit_settings.iter().map(|e| &e.value.unit) {
+                rule(
+                    unit(name) || UNIT_TYPES.contains(&name.as_str()),
+                    format!("`{name}` is neither a unit's name nor a unit type"),
+                )?;
             }
             let settings =
                 [&self.manager, &self.journald, &self.logind, &self.environment, &self.labels];
@@ -296,51 +242,6 @@ impl Profile {
         };
         self.labels.iter().map(|(key, entry)| (key.clone(), fill(&entry.value))).collect()
     }
-
-    /// What the profile puts into the image's file system, in a fixed order. Files that are there
-    /// are replaced, whatever they are.
-    pub fn placements(&self) -> Vec<Placement> {
-        let units = Path::new("/etc/systemd/system");
-        let link = |path: PathBuf, target: PathBuf| Placement { path, node: Node::Link(target) };
-        let mut all = Vec::new();
-        if let Some(id) = &self.machine_id {
-            let path = PathBuf::from("/etc/machine-id");
-            all.push(Placement { path, node: Node::File(id.value.clone()) });
-        }
-        if let Some(target) = &self.default_target {
-            let target = Path::new("/usr/lib/systemd/system").join(&target.value);
-            all.push(link(units.join("default.target"), target));
-        }
-        for unit in &self.masked_units {
-            all.push(link(units.join(&unit.value), PathBuf::from("/dev/null")));
-        }
-        // 90: after the drop-ins of a base image, which the profile must win over.
-        for (file, section, settings) in [
-            ("system.conf", "Manager", &self.manager),
-            ("journald.conf", "Journal", &self.journald),
-            ("logind.conf", "Login", &self.logind),
-        ] {
-            if !settings.is_empty() {
-                let lines: String =
-                    settings.iter().map(|(key, e)| format!("{key}={}\n", e.value)).collect();
-                all.push(Placement {
-                    path: format!("/etc/systemd/{file}.d/90-plainboot.conf").into(),
-                    node: Node::File(format!("[{section}]\n{lines}")),
-                });
-            }
-        }
-        let mut drop_ins: BTreeMap<&str, String> = BTreeMap::new();
-        for UnitSetting { unit, section, key, value } in self.unit_settings.iter().map(|e| &e.value)
-        {
-            // A section may be opened more than once in a unit's file.
-            *drop_ins.entry(unit).or_default() += &format!("[{section}]\n{key}={value}\n");
-        }
-        for (unit, text) in drop_ins {
-            let path = units.join(format!("{unit}.d/90-plainboot.conf"));
-            all.push(Placement { path, node: Node::File(text) });
-        }
-        all
-    }
 }
 
 /// `stage.what-is-checked`: lower case, digits and hyphens around one dot.
@@ -352,7 +253,7 @@ fn is_check_id(id: &str) -> bool {
 mod tests {
     use super::*;
 
-    const REAL: &str = include_str!("../../nix/profile.json");
+    const REAL: &str = include_str!("../../../nix/profile.json");
 
     fn refusal(text: &str) -> String {
         format!("{:#}", Profile::parse(text).unwrap_err())
@@ -402,6 +303,11 @@ mod tests {
             ("\"logind\"", "\"login\"", "login"),
             ("\"why\": \"systemd's", "\"reason\": \"systemd's", "reason"),
             ("\"tmp.mount\"", "\"../tmp\"", "`../tmp` is not a unit's name"),
+            (
+                "\"unit\": \"service\"",
+                "\"unit\": \"services\"",
+                "neither a unit's name nor a unit type",
+            ),
             ("\"/sbin/init\"", "\"init\"", "absolute path"),
             ("@systemd@", "@version@", "plainboot.systemd.version"),
             ("boot.running", "Boot Running", "`Boot Running` is not the id"),
@@ -411,30 +317,5 @@ mod tests {
             assert_ne!(text, REAL, "{from} is not in the profile");
             assert!(refusal(&text).contains(said), "{}", refusal(&text));
         }
-    }
-
-    #[test]
-    fn the_files_of_the_image() {
-        let placements = Profile::parse(REAL).unwrap().placements();
-        let text: Vec<String> = placements
-            .iter()
-            .map(|p| match &p.node {
-                Node::File(content) => format!("{} {content:?}", p.path.display()),
-                Node::Link(target) => format!("{} -> {}", p.path.display(), target.display()),
-            })
-            .collect();
-        assert_eq!(
-            text,
-            [
-                "/etc/machine-id \"\"",
-                "/etc/systemd/system/default.target -> /usr/lib/systemd/system/multi-user.target",
-                "/etc/systemd/system/tmp.mount -> /dev/null",
-                "/etc/systemd/system/run-lock.mount -> /dev/null",
-                "/etc/systemd/system.conf.d/90-plainboot.conf \"[Manager]\\nShowStatus=no\\n\"",
-                "/etc/systemd/journald.conf.d/90-plainboot.conf \"[Journal]\\nForwardToConsole=yes\\n\"",
-                "/etc/systemd/system/systemd-journald.service.d/90-plainboot.conf \
-                 \"[Service]\\nOpenFile=/proc/1/fd/2:console:append,graceful\\n\"",
-            ]
-        );
     }
 }
