@@ -51,6 +51,12 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["ablate", "record", "tree", "stock_tree"])]
     pub services: bool,
 
+    /// Judge an image that the engine has already, made elsewhere (NixOS, build-image), by the checks
+    /// that need nothing in it but systemd and a shell
+    #[arg(long, value_name = "IMAGE")]
+    #[arg(conflicts_with_all = ["stock", "ablate", "services", "record", "tree", "stock_tree"])]
+    pub image: Option<String>,
+
     /// The engine to use
     #[arg(long, value_enum, default_value = "auto")]
     pub engine: Choice,
@@ -88,6 +94,9 @@ pub struct Args {
     pub stock_tree: Option<PathBuf>,
 }
 
+/// The label of nix/profile.json that says which systemd is in an image.
+const VERSION_LABEL: &str = "plainboot.systemd.version";
+
 /// Transcripts of older runs are removed.
 const RUNS_KEPT: usize = 100;
 
@@ -98,7 +107,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     known_checks(args)?;
     let begin = Instant::now();
     let ready = ready_made(args)?;
-    if ready.is_none() {
+    if ready.is_none() && args.image.is_none() {
         let needs = [Need::Sources, Need::Build, Need::Image, Need::Engine];
         requirements::ensure(&needs, context.ui, &context.cache)?;
     }
@@ -175,7 +184,12 @@ pub fn run_on(
         save(&dir, &record)
     };
     let mut status = Status::Yes;
-    if let Some((main, stock)) = &ready {
+    if let Some(image) = &args.image {
+        let bench = Bench { context, engine, dir: &dir, args };
+        record.subjects.push(bench.examine_made(image, &all)?);
+        record.seconds = begin.elapsed().as_secs_f64();
+        save(&dir, &record)?;
+    } else if let Some((main, stock)) = &ready {
         judge(main, stock.as_ref())?;
     } else {
         let sources = prepare::sources(context)?;
@@ -292,11 +306,56 @@ impl Bench<'_> {
             digest: &image.digest(),
             stock: stock.as_deref(),
         };
-        let dir = self.dir.join(&image.purpose);
-        let may_skip = self.args.may_skip.as_deref();
         let table = if self.args.services { checks::REAL } else { CHECKS };
-        let options = boot::Options { table, wanted, keep: self.args.keep, may_skip };
-        boot::examine(self.engine, &candidate, &options, &dir, ui)
+        let dir = self.dir.join(&image.purpose);
+        boot::examine(self.engine, &candidate, &self.options(table, wanted), &dir, ui)
+    }
+
+    fn options<'o>(
+        &'o self,
+        table: &'static [&'static Check],
+        wanted: &'o dyn Fn(&Check) -> bool,
+    ) -> boot::Options<'o> {
+        let may_skip = self.args.may_skip.as_deref();
+        boot::Options { table, wanted, keep: self.args.keep, may_skip }
+    }
+
+    /// Examines an image that the engine has, whoever made it. Its label says which systemd is in it.
+    fn examine_made(
+        &self,
+        image: &str,
+        wanted: &dyn Fn(&Check) -> bool,
+    ) -> Result<record::Subject> {
+        if let Some(unknown) =
+            self.args.only.iter().find(|id| checks::MADE.iter().all(|c| c.id != **id))
+        {
+            let known: Vec<&str> = checks::MADE.iter().map(|c| c.id).collect();
+            return Err(Fault::new(format!("`{unknown}` is no check of --image"))
+                .hint(format!("they are: {}", known.join(", ")))
+                .into());
+        }
+        let facts = self.engine.image(image)?;
+        let labelled = facts.labels.get(VERSION_LABEL).map(String::as_str);
+        let version = match (self.args.systemd.as_slice(), labelled) {
+            ([named], _) => named,
+            ([], Some(label)) => label,
+            ([], None) => {
+                return Err(Fault::new(format!("{image} has no label `{VERSION_LABEL}`"))
+                    .hint("say which systemd is in it: --systemd VERSION")
+                    .into());
+            }
+            _ => return Err(Fault::new("--image goes with one --systemd VERSION").into()),
+        };
+        let candidate = Candidate {
+            version: version.parse()?,
+            flavour: "as it is",
+            image,
+            digest: &facts.id,
+            stock: None,
+        };
+        let dir = self.dir.join("made");
+        let ui = self.context.ui;
+        boot::examine(self.engine, &candidate, &self.options(checks::MADE, wanted), &dir, ui)
     }
 
     /// Notes the proof in the lock.
@@ -360,6 +419,9 @@ fn report(
 /// The command that repeats what failed.
 fn again(args: &Args, command: &str, version: SystemdVersion, failed: &BTreeSet<&str>) -> String {
     let mut words = vec![format!("cargo xtask {command} --systemd {version}")];
+    if let Some(image) = &args.image {
+        words.push(format!("--image {}", exec::quote(image)));
+    }
     if args.stock {
         words.push("--stock".into());
     }

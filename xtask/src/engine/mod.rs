@@ -97,6 +97,21 @@ pub enum Kind {
     Podman,
 }
 
+/// What an engine says of an image.
+#[derive(Debug, Deserialize)]
+pub struct ImageFacts {
+    pub id: String,
+    #[serde(default, deserialize_with = "null_is_none")]
+    pub labels: std::collections::BTreeMap<String, String>,
+}
+
+/// Engines write `null` for no labels.
+fn null_is_none<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
+    Ok(Option::deserialize(from)?.unwrap_or_default())
+}
+
 /// An engine that answers.
 #[derive(Debug)]
 pub struct Engine {
@@ -185,22 +200,30 @@ impl Engine {
         Ok(reference)
     }
 
-    /// Writes an image of the engine's to a file, as an archive.
+    /// What the engine says of an image that it has.
     ///
     /// # Errors
-    /// The engine does not have it; it is not asked to download it.
-    pub fn save(&self, name: &str, to: &std::path::Path) -> Result<()> {
-        if !self.call(["image", "inspect", name]).output()?.status.success() {
-            let prompt = self.prompt();
+    /// It does not have it; it is not asked to download it.
+    pub fn image(&self, name: &str) -> Result<ImageFacts> {
+        let format = r#"{"id":{{json .Id}},"labels":{{json .Config.Labels}}}"#;
+        let answer = self.call(["image", "inspect", "--format", format, name]).output()?;
+        if !answer.status.success() {
             let hint = if self.facts.private {
-                "the private engine holds no images of yours: give --base an archive \
-                 (docker save), or --engine docker"
-                    .to_owned()
+                "the private engine holds no images of yours: use --engine docker".to_owned()
             } else {
-                format!("{prompt} pull {name}")
+                format!("{prompt} pull {name}, or {prompt} load", prompt = self.prompt())
             };
             return Err(Fault::new(format!("the engine has no image `{name}`")).hint(hint).into());
         }
+        Ok(serde_json::from_slice(&answer.stdout)?)
+    }
+
+    /// Writes an image of the engine's to a file, as an archive.
+    ///
+    /// # Errors
+    /// See [`Engine::image`].
+    pub fn save(&self, name: &str, to: &std::path::Path) -> Result<()> {
+        self.image(name)?;
         let call = self.call(["save", "--output"]).arg(to).arg(name);
         call.deadline(Duration::from_secs(600)).text().map(drop)
     }
