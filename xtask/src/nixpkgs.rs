@@ -4,7 +4,8 @@
 //!
 //! Evaluating would need all of nixpkgs and Nix. The file has kept one shape since 2020: `version` is
 //! a plain string, and `patches` are lists of paths joined by `++`, some of them under
-//! `lib.optional` or `lib.optionals`. Anything else is refused by name rather than guessed.
+//! `lib.optional` or `lib.optionals`. What is for musl alone is passed over unread: until 256 that
+//! was a `let` around paths of another project. Anything else is refused by name rather than guessed.
 
 use std::path::{Path, PathBuf};
 
@@ -99,8 +100,6 @@ fn parse(text: &str) -> Result<(SystemdVersion, Named), String> {
     };
     let mut names = Vec::new();
     collect(list, None, &mut names)?;
-    // The other libc: those patches are for a systemd that no image of ours has.
-    names.retain(|(_, condition)| !condition.as_ref().is_some_and(|c| c.contains("isMusl")));
     Ok((version, names))
 }
 
@@ -151,6 +150,10 @@ fn collect(value: &Expr, condition: Option<&str>, names: &mut Named) -> Result<(
             let given = inner.argument().ok_or_else(odd)?.to_string();
             let given = given.split_whitespace().collect::<Vec<_>>().join(" ");
             let given = given.strip_prefix('(').and_then(|g| g.strip_suffix(')')).unwrap_or(&given);
+            // The other libc: those patches are for a systemd that no image of ours has.
+            if given.ends_with("isMusl") && !given.contains('!') {
+                return Ok(());
+            }
             collect(&list, Some(given), names)
         }
         _ => Err(odd()),
@@ -189,14 +192,16 @@ stdenv.mkDerivation (finalAttrs: {{
     #[test]
     fn lists_and_conditions_are_read_in_order() {
         let text = file(
-            "[
+            r#"[
     # why
     ./0001-a.patch
     ./0002-b.patch
   ]
   ++ lib.optionals (stdenv.hostPlatform.isLinux && stdenv.hostPlatform.isGnu) [ ./0003-c.patch ]
-  ++ lib.optionals stdenv.hostPlatform.isMusl [ ./musl/0001-d.patch ]
-  ++ lib.optional withKmod ./0004-e.patch",
+  ++ lib.optional stdenv.hostPlatform.isMusl (
+    let musl = fetchzip { url = "x"; }; in [ (musl + "/0001-d.patch") ]
+  )
+  ++ lib.optional withKmod ./0004-e.patch"#,
         );
         let (version, names) = parse(&text).unwrap();
         assert_eq!(version.to_string(), "258.2");
