@@ -10,6 +10,14 @@
   plainboot,
   ...
 }:
+let
+  expected =
+    {
+      docker = 0;
+      podman = 77;
+    }
+    .${engine};
+in
 {
   name = "plainboot-${engine}";
 
@@ -33,9 +41,13 @@
     image = loaded.strip().split()[-1]
 
     with subtest("the checks of plainboot hold"):
-        machine.succeed(
-            f"plainboot test-image --engine ${engine} --image {image} --cache-dir /var/cache/plainboot >&2"
+        status, said = machine.execute(
+            f"plainboot test-image --engine ${engine} --image {image} --cache-dir /var/cache/plainboot 2>&1"
         )
+        machine.log(said)
+        # What the checks expect has not been established for every engine; then they say so, and
+        # the day they can be tried this fails, and becomes 0.
+        assert status == ${toString expected}, f"plainboot ended with {status}"
 
     with subtest("nginx answers"):
         machine.succeed(f"${engine} run --detach --name web --publish 8080:80 {image}")

@@ -22,6 +22,7 @@ pub mod resolve;
 pub mod sources;
 pub mod test;
 pub mod test_image;
+mod test_nixos;
 pub mod test_systemd;
 pub mod test_vm;
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::test_image::{self, Run};
-use super::{Context, prepare};
+use super::{Context, prepare, test_nixos};
 use crate::arch::Arch;
 use crate::engine::{self, Choice, Engine};
 use crate::fault::{Fault, Status};
@@ -29,8 +29,9 @@ pub struct Args {
     #[arg(long, value_enum)]
     pub arch: Option<Arch>,
 
-    /// The guest's Debian: bookworm has Docker 20.10, trixie 26.1, forky 28.5
-    #[arg(long, value_name = "SUITE", default_value = disk::SUITE, value_parser = disk::SUITES)]
+    /// The guest's Debian: bookworm has Docker 20.10, trixie 26.1, forky 28.5; or `nixos`: the tests
+    /// of vm-tests/ in NixOS machines, with its image, Docker and podman (needs Nix and KVM)
+    #[arg(long, value_name = "SUITE", default_value = disk::SUITE, value_parser = GUESTS)]
     pub guest: String,
 
     /// Do not try KVM
@@ -62,12 +63,25 @@ pub struct Args {
     pub append: Vec<String>,
 }
 
+/// Every guest there is.
+const GUESTS: [&str; 4] = [disk::SUITES[0], disk::SUITES[1], disk::SUITES[2], test_nixos::GUEST];
+
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    if args.guest == test_nixos::GUEST {
+        return if args.is_plain() {
+            test_nixos::run(context)
+        } else {
+            Err(Fault::new("--guest nixos takes no other option: its image is NixOS' own")
+                .hint("cargo xtask test-vm --guest nixos")
+                .into())
+        };
+    }
     let begin = Instant::now();
     let inner = test_image::Args {
         systemd: args.systemd.clone(),
         stock: args.stock,
         ablate: None,
+        image: None,
         engine: Choice::Auto,
         only: args.only.clone(),
         may_skip: args.may_skip.clone(),
@@ -111,6 +125,16 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         Box::new(Guest { _machine: machine }),
     )?;
     test_image::run_on(context, &inner, None, &engine, run)
+}
+
+impl Args {
+    /// Nothing is asked for but the guest.
+    fn is_plain(&self) -> bool {
+        let Args { systemd, arch, guest: _, emulate, stock, only, may_skip, record, .. } = self;
+        let none = systemd.is_empty() && arch.is_none() && only.is_empty() && may_skip.is_none();
+        let set = *emulate || *stock || *record || self.boot_deadline.is_some();
+        none && !set && self.append.is_empty()
+    }
 }
 
 /// The words that repeat the run.
