@@ -248,18 +248,27 @@ pub fn boot(container: &Container<'_>, deadline: Duration) -> Result<Booted> {
         s=$(systemctl is-system-running --wait 2>/dev/null); \
         case $s in running|degraded|maintenance|stopping) echo $s; exit;; esac; \
         sleep 0.01; done";
-    let start = Instant::now();
-    let answer = container.shell(deadline, ASK);
-    let elapsed = container.returned.elapsed();
-    let state = match answer {
-        Ok(answer) if answer.status.success() => answer.text(),
-        Ok(answer) => match container.wait(container.patience(Duration::from_secs(1)))? {
-            Some(code) => format!("exited {code}"),
-            None => format!("unable to run systemctl: {}", answer.error_text()),
-        },
-        Err(_) if start.elapsed() >= deadline => "silent".into(),
-        Err(error) => return Err(error),
+    let until = Until::after(deadline);
+    let state = loop {
+        let last = until.0 <= Instant::now();
+        match container.shell(until.left(), ASK) {
+            Ok(answer) if answer.status.success() => break answer.text(),
+            Ok(answer) => {
+                let state = container.state()?;
+                if !state.running {
+                    break format!("exited {}", state.exit_code);
+                }
+                // NixOS has no shell before its activation has put one in place.
+                if last {
+                    break format!("unable to run systemctl: {}", answer.error_text());
+                }
+                crate::exec::sleep(Duration::from_millis(20))?;
+            }
+            Err(_) if until.0 <= Instant::now() => break "silent".into(),
+            Err(error) => return Err(error),
+        }
     };
+    let elapsed = container.returned.elapsed();
     Ok(Booted { state, elapsed })
 }
 
