@@ -19,4 +19,9 @@ if ! mountpoint -q /run; then
     : >/run/.prepared
 fi
 
+# The second stage writes to /dev/kmsg. Where the engine gives none, that makes a plain file of this
+# name, of which journald dies (`Failed to add /dev/kmsg fd to event loop`). At the end of this link
+# nothing can be made: the stage says so once, and keeps its log in /run/log/stage-2-init.log.
+[ -e /dev/kmsg ] || ln -sfn /nonexistent/kmsg /dev/kmsg
+
 exec @toplevel@/init "$@"

@@ -12,9 +12,10 @@ use crate::engine::Start;
 /// The very script that is `/sbin/init` of a NixOS image.
 const INIT: &str = include_str!("../../../../nix/init.sh");
 
-/// In place of NixOS' second stage: notes what it finds, and counts its boots.
-const SECOND_STAGE: &str = "echo found: $(ls -A /run) >/found; echo $container >/container; \
-    echo boot >>/boots; ln -s /usr /run/current-system; wc -l </boots >/run/boot; exec /sbin/init";
+/// In place of NixOS' second stage: notes what it finds, counts its boots, and writes to /dev/kmsg as
+/// that does.
+const SECOND_STAGE: &str = "echo booting system configuration >/dev/kmsg; \
+    echo found: $(ls -A /run) >/found; echo $container >/container; echo boot >>/boots; ln -s /usr /run/current-system; wc -l </boots >/run/boot; exec /sbin/init";
 
 /// What an earlier boot, or the image, has left in /run.
 const OLD: [&str; 3] = ["left", "of-the-image", "systemd"];
