@@ -19,6 +19,9 @@ if ! mountpoint -q /run; then
     : >/run/.prepared
 fi
 
+# Nobody may mount a tmpfs here; on the container's disk setuid works as well.
+mkdir -p /run/wrappers
+
 # The second stage writes to /dev/kmsg. Where the engine gives none, that makes a plain file of this
 # name, of which journald dies (`Failed to add /dev/kmsg fd to event loop`). At the end of this link
 # nothing can be made: the stage says so once, and keeps its log in /run/log/stage-2-init.log.

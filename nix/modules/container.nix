@@ -15,9 +15,7 @@ let
   inherit (lib)
     genAttrs
     mapAttrsToList
-    mkBefore
     mkDefault
-    mkIf
     mkMerge
     mkOverride
     optionalAttrs
@@ -51,10 +49,6 @@ in
           units = genAttrs (profile.maskedUnits ++ [ "run-wrappers.mount" ]) (_: {
             enable = mkImage false;
           });
-          # Their tmpfs cannot be mounted; on the container's disk setuid works as well.
-          services.suid-sgid-wrappers = mkIf config.security.enableWrappers {
-            preStart = mkBefore "mkdir -p /run/wrappers";
-          };
         };
 
         environment.etc = profileSettings.etc // {
@@ -71,7 +65,6 @@ in
           loader.systemd-boot.enable = mkImage false;
           # The engine mounted /proc, /dev, /dev/pts and /dev/shm; nobody may mount or remount here.
           specialFileSystems = mkImage { };
-          nixStoreMountOpts = mkImage [ ];
           tmp.useTmpfs = mkImage false;
         };
         fileSystems = mkImage { };
@@ -111,6 +104,12 @@ in
         users.allowNoPasswordLogin = mkDefault true;
       }
       # Options that not every nixpkgs has.
+      (
+        if options.boot ? nixStoreMountOpts then
+          { boot.nixStoreMountOpts = mkImage [ ]; }
+        else
+          { boot.readOnlyNixStore = mkImage false; }
+      )
       (optionalAttrs (options.system ? nixos-init) {
         # It takes over from an initrd, and an image has none.
         system.nixos-init.enable = mkImage false;

@@ -113,6 +113,21 @@ fn what_the_image_changes_in_a_configuration_that_clashes() {
     snapshot("clashing", &nixos.json(CLASHING, "e.settings"));
 }
 
+/// What has another name there, or is not there at all.
+#[test]
+fn a_nixos_of_three_years_ago_evaluates_too() {
+    let Some(nixos) = Nixos::find() else { return };
+    let root = checkout().display();
+    let seen = nixos.nix.json(&format!(
+        r#"let e = import {root}/xtask/tests/nixos/eval.nix {{
+  lib = "{lib}"; root = "{root}"; version = "254.26"; older = true; }};
+in {{ inherit (e.settings) boot; inherit (e.said) errors warnings; }}"#,
+        lib = nixos.lib.display(),
+    ));
+    assert_eq!(seen["boot"]["readOnlyNixStore"], json!({"is": false, "was": true}));
+    assert_eq!((&seen["errors"], &seen["warnings"]), (&json!([]), &json!([])));
+}
+
 #[test]
 fn the_image_is_built_of_the_system_and_little_else() {
     let Some(nixos) = Nixos::find() else { return };

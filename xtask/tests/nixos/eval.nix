@@ -6,6 +6,8 @@
   lib,
   root,
   version ? "260.1",
+  # See ./stand-ins.nix.
+  older ? false,
   # Modules of a user.
   modules ? [ ],
 }:
@@ -16,6 +18,7 @@ let
     inherit version;
   };
   stage = theirs.evalModules {
+    specialArgs = { inherit older; };
     modules = [
       ./stand-ins.nix
       { _module.args.pkgs = pkgs; }

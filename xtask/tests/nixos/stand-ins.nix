@@ -7,6 +7,8 @@
   config,
   lib,
   pkgs,
+  # The options of NixOS 23.11, where they are others.
+  older,
   ...
 }:
 let
@@ -14,6 +16,7 @@ let
     mkDefault
     mkIf
     mkOption
+    optionalAttrs
     types
     ;
   option =
@@ -56,13 +59,20 @@ in
       loader.grub.enable = bool (!config.boot.isContainer);
       loader.systemd-boot.enable = bool false;
       specialFileSystems = option (types.attrsOf types.unspecified) { };
-      nixStoreMountOpts = option (types.listOf types.str) [
-        "ro"
-        "nodev"
-        "nosuid"
-      ];
       tmp.useTmpfs = bool false;
-    };
+    }
+    // (
+      if older then
+        { readOnlyNixStore = bool true; }
+      else
+        {
+          nixStoreMountOpts = option (types.listOf types.str) [
+            "ro"
+            "nodev"
+            "nosuid"
+          ];
+        }
+    );
     fileSystems = option (types.attrsOf types.unspecified) { };
     swapDevices = option (types.listOf types.unspecified) [ ];
     zramSwap.enable = bool false;
@@ -102,7 +112,6 @@ in
     security = {
       audit.enable = bool true;
       auditd.enable = bool false;
-      enableWrappers = bool true;
     };
 
     services = {
@@ -118,6 +127,8 @@ in
       build = option (types.lazyAttrsOf types.unspecified) { };
       name = option types.str config.networking.hostName;
       stateVersion = option types.str "";
+    }
+    // optionalAttrs (!older) {
       etc.overlay.enable = bool false;
       nixos-init.enable = bool false;
     };
@@ -161,7 +172,6 @@ in
     systemd = {
       mounts = [ { where = "/run/wrappers"; } ];
       units."run-wrappers.mount".enable = true;
-      services.suid-sgid-wrappers.serviceConfig.Type = "oneshot";
       services.systemd-journald.serviceConfig = { };
     };
 

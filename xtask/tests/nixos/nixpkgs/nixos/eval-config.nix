@@ -5,6 +5,7 @@
   modules,
 }:
 lib.evalModules {
+  specialArgs.older = false;
   modules = [
     ../../stand-ins.nix
     ({ config, ... }: { _module.args.pkgs = pkgsFor config.nixpkgs.hostPlatform; })
