@@ -14,22 +14,34 @@ pub fn write(path: &Path, content: &[u8]) -> Result<bool> {
     if fs::read(path).is_ok_and(|old| old == content) {
         return Ok(false);
     }
-    let dir = path.parent().unwrap_or(Path::new("."));
+    stream(path, |out| out.write_all(content).map_err(Into::into))?;
+    Ok(true)
+}
+
+/// The same for what is made while it is written, and too much to be held in memory.
+pub fn stream(path: &Path, content: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<()> {
+    let dir = match path.parent() {
+        Some(dir) if !dir.as_os_str().is_empty() => dir,
+        _ => Path::new("."),
+    };
     fs::create_dir_all(dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    let mut tmp = tempfile::Builder::new()
+    let part = tempfile::Builder::new()
         .prefix(".plainboot-")
+        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
         .tempfile_in(dir)
         .with_context(|| format!("cannot write in {}", dir.display()))?;
-    tmp.write_all(content)
-        .and_then(|()| tmp.as_file().sync_all())
-        .with_context(|| format!("cannot write {}", path.display()))?;
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        fs::set_permissions(tmp.path(), fs::Permissions::from_mode(0o644))?;
-    }
-    tmp.persist(path).with_context(|| format!("cannot replace {}", path.display()))?;
-    Ok(true)
+    let said = || format!("cannot write {}", path.display());
+    let mut out = std::io::BufWriter::new(part.as_file());
+    content(&mut out).with_context(said)?;
+    out.flush().with_context(said)?;
+    drop(out);
+    // Not what the umask made of it.
+    part.as_file()
+        .set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
+        .with_context(said)?;
+    part.as_file().sync_all().with_context(said)?;
+    part.persist(path).with_context(|| format!("cannot replace {}", path.display()))?;
+    Ok(())
 }
 
 /// One change of several files, applied together at the end of a step.

@@ -13,7 +13,8 @@ use crate::boot::expect::Row;
 use crate::boot::record::{CheckRecord, Subject};
 use crate::boot::verdict::Outcome;
 use crate::fault::{Fault, Kind, kind_of};
-use crate::image::{self, Base, Image, Layer, lived_in};
+use crate::image::base::Debian;
+use crate::image::{self, Base, Image, lived_in};
 use crate::profile::Profile;
 use crate::series::{self, Series};
 use crate::sources::Sources;
@@ -53,7 +54,9 @@ pub fn ablate(
             .into());
     }
     let systemd = prepare::install(bench.context, sources, patched)?;
-    let base = image::base_layer(&bench.context.cache, bench.context.ui)?;
+    let base = Debian::default()
+        .base(&bench.context.cache, bench.context.ui)?
+        .with_users(&systemd.tree)?;
     let mut seen = Seen::default();
     let one = Without { bench, sources, series: &series, pair, patched, base };
     one.patches(&profile, &systemd, &wanted, &mut seen)?;
@@ -67,7 +70,7 @@ struct Without<'a> {
     series: &'a Series,
     pair: &'a Pair,
     patched: &'a Recipe,
-    base: Layer,
+    base: Base,
 }
 
 impl Without<'_> {
@@ -86,7 +89,7 @@ impl Without<'_> {
         }
         let image = |systemd: &prepare::Installed| {
             let layer = image::systemd_layer(&systemd.tree, profile)?;
-            anyhow::Ok(Image::new(&systemd.identity, profile, self.base.clone(), layer))
+            anyhow::Ok(Image::on(&self.base, &systemd.identity, profile, layer, None))
         };
         let whole = self.examine(&image(systemd)?, &named)?;
         for patch in patches {
@@ -120,7 +123,8 @@ impl Without<'_> {
         if lacking.is_empty() {
             return Ok(());
         }
-        let below = Base::of("lived in", vec![self.base.clone(), lived_in::layer()?]);
+        let below =
+            Base::of("lived in", [self.base.layers.clone(), vec![lived_in::layer()?]].concat());
         let image = |profile: &Profile, flavour: &str| {
             let mut identity = systemd.identity.clone();
             identity.flavour = flavour.to_owned();

@@ -15,6 +15,7 @@ use crate::boot::figures::{self, Failure, Sample, Spread};
 use crate::boot::record::run_id;
 use crate::engine::{self, Choice, Engine, Facts, Start};
 use crate::fault::{Fault, Status};
+use crate::image::base::Debian;
 use crate::image::{self, Image};
 use crate::profile::Profile;
 use crate::requirements::{self, Need};
@@ -142,10 +143,10 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 }
 
 fn load(context: &Context<'_>, engine: &Engine, installed: &Installed) -> Result<String> {
-    let base = image::base_layer(&context.cache, context.ui)?;
+    let base = Debian::default().base(&context.cache, context.ui)?.with_users(&installed.tree)?;
     let profile = Profile::load(&context.checkout)?;
     let systemd = image::systemd_layer(&installed.tree, &profile)?;
-    engine.load(&Image::new(&installed.identity, &profile, base, systemd), context.ui)
+    engine.load(&Image::on(&base, &installed.identity, &profile, systemd, None), context.ui)
 }
 
 fn under_load(

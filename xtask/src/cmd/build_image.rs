@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 //! `cargo xtask build-image`
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{Context, prepare};
+use super::Context;
+use super::prepare::{self, Installed};
+use crate::atomic;
 use crate::engine::{self, Choice, Engine};
 use crate::fault::{Fault, Status};
 use crate::image::base::{self, Debian, Origin};
 use crate::image::needs::{self, Needs};
-use crate::image::{self, Image};
+use crate::image::{self, Image, Layer, deb};
 use crate::profile::Profile;
 use crate::requirements::{self, Need};
-use crate::ui::Ui;
 
 /// Make an image with patched systemd that boots in a plain `docker run`
 ///
@@ -27,7 +27,8 @@ Examples:
   cargo xtask build-image --tag my/systemd
   cargo xtask build-image --base debian:bookworm --systemd 257 --tag my/app
   cargo xtask build-image --base rootfs.tar --output image.tar
-  cargo xtask build-image --base scratch --tag plainboot/layer   # for COPY --from")]
+  cargo xtask build-image --base scratch --tag plainboot/layer   # for COPY --from
+  cargo xtask build-image --deb packages                         # for apt install ./FILE")]
 pub struct Args {
     /// What to put systemd onto: `debian`, `scratch`, a root file system as .tar, an image archive,
     /// or an image that the engine has
@@ -45,6 +46,12 @@ pub struct Args {
     /// Write an archive for `docker load`, `podman load` or skopeo, instead of loading the image
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+
+    /// Write a Debian package of systemd and its container profile into this folder instead, to be
+    /// installed into an image of the same Debian or Ubuntu as this machine's
+    #[arg(long, value_name = "DIR")]
+    #[arg(conflicts_with_all = ["base", "tag", "output", "with", "packages", "engine"])]
+    pub deb: Option<PathBuf>,
 
     /// Also install these packages (with --base debian)
     #[arg(long, value_name = "PACKAGE", num_args = 1.., conflicts_with = "packages")]
@@ -82,6 +89,11 @@ struct Made {
 }
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    if let Some(dir) = &args.deb {
+        requirements::ensure(&[Need::Sources, Need::Build], context.ui, &context.cache)?;
+        let (patched, status) = patched(context, args)?;
+        return patched.map_or(Ok(status), |systemd| package(context, &systemd, dir));
+    }
     let origin = Origin::parse(&args.base);
     let debian = debian(args, &origin)?;
     let mut needed = vec![Need::Sources, Need::Build];
@@ -91,22 +103,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     requirements::ensure(&needed, context.ui, &context.cache)?;
     // Before the work: an image that nobody can be given is made in vain.
     let engine = engine(context, args, &origin)?;
-    let sources = prepare::sources(context)?;
-    let words: Vec<String> = args.systemd.iter().cloned().collect();
-    let versions = prepare::versions(&sources, &words)?;
-    let (pairs, status) = prepare::recipes(context, &sources, &versions)?;
-    let [pair] = pairs.as_slice() else {
-        return Err(Fault::new("--systemd names several versions: an image has one").into());
-    };
-    let Some(patched) = &pair.patched else { return Ok(status) };
+    let (patched, status) = patched(context, args)?;
+    let Some(Patched { installed, layer, profile }) = patched else { return Ok(status) };
     let base = base::get(&origin, &debian, engine.as_ref(), &context.cache, context.ui)?;
-    let installed = prepare::install(context, &sources, patched)?;
-    let profile = Profile::load(&context.checkout)?;
-    let layer = image::systemd_layer(&installed.tree, &profile)?;
     let advice = Needs::of(&layer)?.check(&base, &needs::triplet())?;
-    let version = patched.identity.version;
+    let base = base.with_users(&installed.tree)?;
+    let version = installed.identity.version;
     let name = args.tag.clone().unwrap_or_else(|| format!("plainboot:{version}"));
-    let image = Image::on(&base, &patched.identity, &profile, layer, Some(&named(&name)));
+    let image = Image::on(&base, &installed.identity, &profile, layer, Some(&named(&name)));
     let [digest, manifest, _] = image.digests();
     let mut made = Made {
         schema: 1,
@@ -123,12 +127,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     };
     match (&args.output, &engine) {
         (Some(path), _) => {
-            write(&image, path, context.ui)?;
+            let step = context.ui.step(format!("write {}", path.display()));
+            atomic::stream(path, |out| image.write_archive(out))?;
+            step.done(&format!("{} MB", image.size().div_ceil(1 << 20)));
             made.output = Some(path.clone());
             if !base.packages.is_empty() {
                 let list = path.with_extension("packages");
                 let text = base.packages.iter().map(|p| format!("{p}\n")).collect::<String>();
-                crate::atomic::write(&list, text.as_bytes())?;
+                atomic::write(&list, text.as_bytes())?;
                 made.packages = Some(list);
             }
         }
@@ -138,6 +144,53 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         (None, None) => return Err(anyhow::anyhow!("neither a file nor an engine")),
     }
     report(context, &made, engine.as_ref())?;
+    Ok(Status::Yes)
+}
+
+/// Patched systemd, built, with its profile.
+struct Patched {
+    installed: Installed,
+    layer: Layer,
+    profile: Profile,
+}
+
+/// Builds the one version that is asked for; `None` if the series does not fit it.
+fn patched(context: &Context<'_>, args: &Args) -> Result<(Option<Patched>, Status)> {
+    let sources = prepare::sources(context)?;
+    let words: Vec<String> = args.systemd.iter().cloned().collect();
+    let versions = prepare::versions(&sources, &words)?;
+    let (pairs, status) = prepare::recipes(context, &sources, &versions)?;
+    let [pair] = pairs.as_slice() else {
+        return Err(Fault::new("--systemd names several versions: an image has one").into());
+    };
+    let Some(recipe) = &pair.patched else { return Ok((None, status)) };
+    let installed = prepare::install(context, &sources, recipe)?;
+    let profile = Profile::load(&context.checkout)?;
+    let layer = image::systemd_layer(&installed.tree, &profile)?;
+    Ok((Some(Patched { installed, layer, profile }), status))
+}
+
+/// `--deb`
+fn package(context: &Context<'_>, systemd: &Patched, dir: &Path) -> Result<Status> {
+    let Patched { installed, layer, .. } = systemd;
+    let relations = Needs::of(layer)?.relations(&needs::triplet())?;
+    let path = dir.join(deb::file_name(&installed.identity));
+    atomic::stream(&path, |out| deb::write(layer, &installed.identity, &relations, out))?;
+    if context.global.json {
+        context.ui.json(&serde_json::json!({
+            "schema": 1,
+            "output": path,
+            "systemd": installed.identity.version.to_string(),
+            "depends": relations.depends,
+            "recommends": relations.recommends,
+        }))?;
+    } else {
+        context.ui.result(&path.display().to_string());
+        context
+            .ui
+            .note(&format!("in the image: apt-get install ./{}", deb::NAME.to_owned() + "_*.deb"));
+        context.ui.note("and for it:   CMD [\"/sbin/init\"] and STOPSIGNAL SIGRTMIN+3");
+    }
     Ok(Status::Yes)
 }
 
@@ -191,29 +244,6 @@ fn engine(context: &Context<'_>, args: &Args, origin: &Origin) -> Result<Option<
         };
     }
     engine::find(args.engine, &context.cache, context.ui).map(Some)
-}
-
-/// Writes the archive beside its place, and gives it its name when it is whole.
-fn write(image: &Image, path: &Path, ui: &Ui) -> Result<()> {
-    let step = ui.step(format!("write {}", path.display()));
-    let dir = match path.parent() {
-        Some(dir) if !dir.as_os_str().is_empty() => dir,
-        _ => Path::new("."),
-    };
-    let said = || format!("cannot write {}", path.display());
-    let part = tempfile::Builder::new()
-        .prefix(".plainboot-")
-        .permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644))
-        .tempfile_in(dir)
-        .with_context(said)?;
-    let mut out = std::io::BufWriter::new(part.as_file());
-    image.write_archive(&mut out).with_context(said)?;
-    out.flush().with_context(said)?;
-    drop(out);
-    part.as_file().sync_all().with_context(said)?;
-    part.persist(path).with_context(said)?;
-    step.done(&format!("{} MB", image.size().div_ceil(1 << 20)));
-    Ok(())
 }
 
 fn report(context: &Context<'_>, made: &Made, engine: Option<&Engine>) -> Result<()> {

@@ -81,6 +81,9 @@ fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
         let version = newest.version.to_string();
         suites.push(suite(&["test-systemd", &version], false));
         suites.push(suite(&["test-image", "--systemd", &version, "--services"], false));
+        for via in ["copy", "deb"] {
+            suites.push(suite(&["test-image", "--systemd", &version, "--via", via], false));
+        }
     }
     // A distribution has moved on: what nobody has carried the series to yet is tried, no more.
     let newest = released().next();
@@ -341,6 +344,8 @@ mod tests {
                 "must test-image --systemd 262 --ablate",
                 "must test-systemd 262",
                 "must test-image --systemd 262 --services",
+                "must test-image --systemd 262 --via copy",
+                "must test-image --systemd 262 --via deb",
                 "early test-image --systemd 262.1",
             ]
         );

@@ -8,6 +8,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 
 use super::prepare::{self, Installed};
+use super::via::{self, Via};
 use super::{Context, ablate};
 use crate::boot::ablation;
 use crate::boot::checks::{self, CHECKS, Check};
@@ -56,6 +57,11 @@ pub struct Args {
     #[arg(long, value_name = "IMAGE")]
     #[arg(conflicts_with_all = ["stock", "ablate", "services", "record", "tree", "stock_tree"])]
     pub image: Option<String>,
+
+    /// How systemd gets onto the image's base: what users do with what build-image makes
+    #[arg(long, value_enum, default_value = "layer")]
+    #[arg(conflicts_with_all = ["ablate", "record", "services", "image"])]
+    pub via: Via,
 
     /// The engine to use
     #[arg(long, value_enum, default_value = "auto")]
@@ -168,8 +174,8 @@ pub fn run_on(
         seconds: 0.0,
     };
     let all = |check: &Check| match args.only.as_slice() {
-        // Of stock systemd there are no two images to compare.
-        [] => !(args.stock && check.id == "control.same-layers"),
+        // Of stock systemd, and of what is no layer, there are no two images to compare.
+        [] => !((args.stock || args.via != Via::Layer) && check.id == "control.same-layers"),
         only => only.iter().any(|id| id == check.id),
     };
     let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
@@ -275,6 +281,7 @@ impl Bench<'_> {
         let more: &[&str] = if self.args.services { &checks::REAL_PACKAGES } else { &[] };
         let extra = more.iter().map(|&name| name.to_owned()).collect();
         let base = Debian { extra, pinned: None }.base(&self.context.cache, ui)?;
+        let with_users = base.clone().with_users(&main.tree)?;
         let profile = Profile::load(&self.context.checkout)?;
         let made = |installed: &Installed| -> Result<Image> {
             let systemd = image::systemd_layer(&installed.tree, &profile)?;
@@ -282,10 +289,27 @@ impl Bench<'_> {
             if self.args.services {
                 identity.flavour += ", with services";
             }
-            Ok(Image::on(&base, &identity, &profile, systemd, None))
+            Ok(Image::on(&with_users, &identity, &profile, systemd, None))
         };
         let stock = stock.map(made).transpose()?;
-        self.examine_image(main.identity.version, &made(main)?, stock.as_ref(), wanted)
+        if self.args.via == Via::Layer {
+            return self.examine_image(main.identity.version, &made(main)?, stock.as_ref(), wanted);
+        }
+        let systemd = image::systemd_layer(&main.tree, &profile)?;
+        let made =
+            via::make(self.args.via, self.engine, &base, &main.identity, &profile, systemd, ui)?;
+        let stock = stock.map(|stock| self.engine.load(&stock, ui)).transpose()?;
+        let candidate = Candidate {
+            version: main.identity.version,
+            flavour: &main.identity.flavour,
+            image: &made.reference,
+            digest: &made.digest,
+            stock: stock.as_deref(),
+        };
+        let purpose = made.reference.replace(':', "-");
+        let subject = self.judge(&candidate, &purpose, wanted);
+        self.engine.forget(&made.reference)?;
+        subject
     }
 
     /// Examines a ready image, with the stock one to compare it with.
@@ -306,18 +330,24 @@ impl Bench<'_> {
             digest: &image.digest(),
             stock: stock.as_deref(),
         };
-        let table = if self.args.services { checks::REAL } else { CHECKS };
-        let dir = self.dir.join(&image.purpose);
-        boot::examine(self.engine, &candidate, &self.options(table, wanted), &dir, ui)
+        self.judge(&candidate, &image.purpose, wanted)
     }
 
-    fn options<'o>(
-        &'o self,
-        table: &'static [&'static Check],
-        wanted: &'o dyn Fn(&Check) -> bool,
-    ) -> boot::Options<'o> {
+    fn judge(
+        &self,
+        candidate: &Candidate<'_>,
+        purpose: &str,
+        wanted: &dyn Fn(&Check) -> bool,
+    ) -> Result<record::Subject> {
+        let table = match self.args {
+            Args { image: Some(_), .. } => checks::MADE,
+            Args { services: true, .. } => checks::REAL,
+            _ => CHECKS,
+        };
         let may_skip = self.args.may_skip.as_deref();
-        boot::Options { table, wanted, keep: self.args.keep, may_skip }
+        let options = boot::Options { table, wanted, keep: self.args.keep, may_skip };
+        let dir = self.dir.join(purpose);
+        boot::examine(self.engine, candidate, &options, &dir, self.context.ui)
     }
 
     /// Examines an image that the engine has, whoever made it. Its label says which systemd is in it.
@@ -353,9 +383,7 @@ impl Bench<'_> {
             digest: &facts.id,
             stock: None,
         };
-        let dir = self.dir.join("made");
-        let ui = self.context.ui;
-        boot::examine(self.engine, &candidate, &self.options(checks::MADE, wanted), &dir, ui)
+        self.judge(&candidate, "made", wanted)
     }
 
     /// Notes the proof in the lock.
@@ -432,6 +460,11 @@ fn again(args: &Args, command: &str, version: SystemdVersion, failed: &BTreeSet<
         && args.engine != Choice::Auto
     {
         words.push(format!("--engine {}", engine.get_name()));
+    }
+    if let Some(via) = clap::ValueEnum::to_possible_value(&args.via)
+        && args.via != Via::Layer
+    {
+        words.push(format!("--via {}", via.get_name()));
     }
     for (flag, tree) in [("--tree", &args.tree), ("--stock-tree", &args.stock_tree)] {
         if let Some(tree) = tree {

@@ -6,9 +6,11 @@
 
 pub mod archive;
 pub mod base;
+pub mod deb;
 pub mod layer;
 pub mod lived_in;
 pub mod needs;
+mod users;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -17,7 +19,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-pub use base::{Base, base_layer};
+pub use base::Base;
 pub use layer::systemd_layer;
 
 use crate::profile::{Labelled, Profile};

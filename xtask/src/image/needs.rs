@@ -31,6 +31,17 @@ pub struct Needs {
     machine: Option<u16>,
 }
 
+/// What no ELF file names: the bus that logind and systemctl speak over, and the PAM files that
+/// systemd's own include.
+const ALSO: [&str; 3] = ["dbus", "libpam-modules", "libpam-runtime"];
+
+/// What a Debian package of the layer asks for, each sorted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Relations {
+    pub depends: Vec<String>,
+    pub recommends: Vec<String>,
+}
+
 /// One entry of the dlopen note, by systemd's own specification (ELF_DLOPEN_METADATA).
 #[derive(Deserialize)]
 struct Dlopen {
@@ -88,6 +99,39 @@ impl Needs {
             }
         }
         Ok(())
+    }
+
+    /// The same in Debian's words, by what this machine calls the packages: systemd is built against
+    /// its libraries.
+    ///
+    /// # Errors
+    /// A library that belongs to no package of this machine: it is not a Debian.
+    pub fn relations(&self, triplet: &str) -> Result<Relations> {
+        let named = |library: &String| {
+            owner(library, triplet).ok_or_else(|| {
+                Fault::new(format!("no package of this machine holds {library}"))
+                    .hint("a .deb is made on the Debian or Ubuntu that systemd is built on")
+            })
+        };
+        let first = |any: &Vec<String>| any.iter().find_map(|l| owner(l, triplet));
+        let mut depends: BTreeSet<String> =
+            self.libraries.iter().map(named).collect::<Result<_, _>>()?;
+        depends.extend(self.required.iter().filter_map(first));
+        depends.extend(ALSO.map(str::to_owned));
+        let newest = |versions: &BTreeSet<String>| {
+            versions.iter().filter_map(|v| v.strip_prefix("GLIBC_")).filter_map(glibc).max()
+        };
+        if let Some((major, minor)) = self.versions.values().filter_map(newest).max()
+            && depends.remove("libc6")
+        {
+            depends.insert(format!("libc6 (>= {major}.{minor})"));
+        }
+        let recommends: BTreeSet<String> =
+            self.recommended.iter().filter_map(first).filter(|p| !depends.contains(p)).collect();
+        Ok(Relations {
+            depends: depends.into_iter().collect(),
+            recommends: recommends.into_iter().collect(),
+        })
     }
 
     /// Says why the base cannot carry the layer; gives what it may lack without harm.
@@ -183,19 +227,27 @@ fn offered(bytes: &[u8]) -> Result<BTreeSet<String>> {
 /// The line that installs the libraries, by what this machine calls their packages.
 fn packages(libraries: &[&String], triplet: &str) -> String {
     let mut names = BTreeSet::new();
-    for library in libraries {
-        let path = [format!("/lib/{triplet}/{library}"), format!("/usr/lib/{triplet}/{library}")];
-        let owner = path.iter().find_map(|p| {
-            let text = Call::new("dpkg").args(["-S", p]).text().ok()?;
-            Some(text.split(':').next()?.to_owned())
-        });
-        names.extend(owner);
-    }
+    names.extend(libraries.iter().filter_map(|library| owner(library, triplet)));
     if names.is_empty() {
         return "install the packages that hold them into the base".into();
     }
     let list = names.into_iter().collect::<Vec<_>>().join(" ");
     format!("in the base: apt-get install {list}")
+}
+
+/// The package of this machine that holds a library.
+fn owner(library: &str, triplet: &str) -> Option<String> {
+    let path = [format!("/lib/{triplet}/{library}"), format!("/usr/lib/{triplet}/{library}")];
+    path.iter().find_map(|p| {
+        let text = Call::new("dpkg").args(["-S", p]).text().ok()?;
+        Some(text.split(':').next()?.to_owned())
+    })
+}
+
+/// `2.36` -> (2, 36), also of `2.3.4`.
+fn glibc(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.split('.').map(str::parse);
+    Some((parts.next()?.ok()?, parts.next()?.ok()?))
 }
 
 /// Debian's name for the folder of this machine's libraries, such as `x86_64-linux-gnu`.

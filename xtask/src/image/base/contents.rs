@@ -17,6 +17,15 @@ enum Entry {
     Link(PathBuf),
 }
 
+/// A regular file of a layer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FileEntry {
+    pub bytes: Vec<u8>,
+    pub mode: u32,
+    pub uid: u64,
+    pub gid: u64,
+}
+
 /// The merged view of layers, bottom first.
 #[derive(Debug)]
 pub struct Contents<'a> {
@@ -84,6 +93,11 @@ impl<'a> Contents<'a> {
 
     /// A file's bytes.
     pub fn bytes(&self, path: &str) -> Result<Option<Vec<u8>>> {
+        Ok(self.file(path)?.map(|file| file.bytes))
+    }
+
+    /// A file, as the layer that has it says.
+    pub fn file(&self, path: &str) -> Result<Option<FileEntry>> {
         let Some(path) = self.resolve(path) else { return Ok(None) };
         let Some(Entry::File { layer }) = self.entries.get(&path) else { return Ok(None) };
         let mut found = None;
@@ -91,11 +105,22 @@ impl<'a> Contents<'a> {
             if name == path && entry.header().entry_type().is_file() {
                 let mut bytes = Vec::new();
                 entry.read_to_end(&mut bytes)?;
-                found = Some(bytes);
+                let header = entry.header();
+                let (mode, uid, gid) = (header.mode()?, header.uid()?, header.gid()?);
+                found = Some(FileEntry { bytes, mode: mode & 0o7777, uid, gid });
             }
             Ok(found.is_none())
         })?;
         Ok(found)
+    }
+
+    /// The regular files directly in a folder.
+    pub fn files_in(&self, folder: &str) -> Vec<PathBuf> {
+        let Some(folder) = self.resolve(folder) else { return Vec::new() };
+        let below =
+            self.entries.range(folder.clone()..).take_while(|(p, _)| p.starts_with(&folder));
+        let files = below.filter(|(_, entry)| matches!(entry, Entry::File { .. }));
+        files.map(|(p, _)| p.clone()).filter(|p| p.parent() == Some(&folder)).collect()
     }
 
     fn has_below(&self, path: &Path) -> bool {
@@ -193,6 +218,8 @@ pub mod tests {
         for (path, content) in list {
             let mut header = tar::Header::new_gnu();
             header.set_mode(0o644);
+            header.set_uid(0);
+            header.set_gid(0);
             if let Some(target) = content.strip_prefix(b"-> ") {
                 header.set_entry_type(tar::EntryType::Symlink);
                 header.set_size(0);

@@ -80,11 +80,6 @@ pub struct Debian {
     pub pinned: Option<Vec<String>>,
 }
 
-/// The base layer of the tests.
-pub fn base_layer(cache: &Cache, ui: &Ui) -> Result<Layer> {
-    Debian::default().layer(cache, ui).map(|(layer, _)| layer)
-}
-
 impl Debian {
     /// The base, with the list of its packages.
     pub fn base(&self, cache: &Cache, ui: &Ui) -> Result<Base> {
