@@ -259,14 +259,19 @@ fn pull_request(
     } else if !worse.is_empty() {
         text += &format!("\n**On top of them, these do not fit:**\n{}\n", worse.join("\n"));
         text += &format!(
-            "\nWrite patches/ID/{}.patch by hand and run the command again.\n",
+            "\nEach fits the release alone. Write patches/ID/{}.patch so that it fits both, with \
+             less context where they touch, and run the command again.\n",
             now.systemd
         );
     } else {
         let moved = ours.iter().filter(|c| c.outcome.word() != "clean" && c.outcome.is_applied());
         let moved: Vec<&str> = moved.map(|c| c.patch.as_str()).collect();
         let applied = ours.iter().filter(|c| c.outcome.is_applied()).count();
-        text += &format!("\nOn top of them, {applied} patches of plainboot apply without fuzz");
+        let these = match applied {
+            1 => "1 patch of plainboot applies".to_owned(),
+            many => format!("{many} patches of plainboot apply"),
+        };
+        text += &format!("\nOn top of them, {these} without fuzz");
         text += &match moved.is_empty() {
             true => ", where they say.\n".to_owned(),
             false => format!("; at other lines: {}.\n", moved.join(", ")),
