@@ -64,5 +64,6 @@ pub enum Command {
     RangeDiff(cmd::range_diff::Args),
     Bisect(cmd::bisect::Args),
     BumpNixpkgs(cmd::bump_nixpkgs::Args),
+    NixStatus(cmd::nix_status::Args),
     Bench(cmd::bench::Args),
 }

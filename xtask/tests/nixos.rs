@@ -12,7 +12,7 @@
 #[allow(dead_code, reason = "each test binary uses a part of it")]
 mod support;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use support::{Evaluated, Nix, checkout, copy_nix_files};
@@ -411,6 +411,203 @@ in {OFFER}"#,
         );
         assert_eq!(flake["checks"], json!(["docker: test", "podman: test"]));
     }
+}
+
+/// Built by a real Nix, by the shell of this machine; not run: it would empty this machine's /run.
+#[test]
+fn the_files_of_the_image_are_built_by_nix() {
+    let Some(nixos) = Nixos::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let root = checkout().display();
+    let expression = format!(
+        r#"import {root}/xtask/tests/nixos/built.nix {{
+  lib = "{lib}"; root = "{root}"; path = "{path}"; }}"#,
+        lib = nixos.lib.display(),
+        path = std::env::var("PATH").unwrap(),
+    );
+    let options = ["--option", "sandbox", "false", "--option", "build-users-group", ""];
+    let made = nixos.nix.run(
+        "nix-build",
+        &[&options[..], &["--no-substitute", "--no-out-link", "-E", &expression]].concat(),
+    );
+    assert!(made.ok, "{}", made.stderr);
+    let [top, report] =
+        made.stdout.lines().map(PathBuf::from).collect::<Vec<_>>().try_into().unwrap();
+    let init = std::fs::read_link(top.join("sbin/init")).unwrap();
+    for (script, shell) in
+        [(init, "/bin/bash"), (report.join("usr/lib/plainboot/report"), "/bin/sh")]
+    {
+        let text = std::fs::read_to_string(&script).unwrap();
+        let first = text.lines().next().unwrap();
+        assert!(first.starts_with("#!/") && first.ends_with(shell), "{first}");
+        assert!(!text.contains("@toplevel@") && !text.contains("@path@"), "{text}");
+        let mode =
+            std::os::unix::fs::PermissionsExt::mode(&script.metadata().unwrap().permissions());
+        assert_eq!(mode & 0o111, 0o111, "{}", script.display());
+        run("sh", &["-n".as_ref(), script.as_ref()], dir.path());
+    }
+    // What the image has beside these, made by the command that dockerTools runs in its root.
+    let commands = nixos.json("{ }", "e.arguments.extraCommands");
+    run("sh", &["-euc".as_ref(), commands.as_str().unwrap().as_ref()], dir.path());
+    let mode = |path: &str| {
+        let found = dir.path().join(path).metadata().unwrap().permissions();
+        std::os::unix::fs::PermissionsExt::mode(&found) & 0o7777
+    };
+    assert_eq!((mode("tmp"), mode("root")), (0o1777, 0o700));
+    assert_eq!(std::fs::read(dir.path().join("etc/machine-id")).unwrap(), b"");
+}
+
+fn run(program: &str, args: &[&std::ffi::OsStr], dir: &Path) -> String {
+    let ended = std::process::Command::new(program).args(args).current_dir(dir).output().unwrap();
+    assert!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
+    String::from_utf8(ended.stdout).unwrap()
+}
+
+/// The package of Nix, evaluated; then its files laid out as it says, around the program as cargo has
+/// built it.
+#[test]
+fn the_packaged_tool_finds_its_files() {
+    let Some(nixos) = Nixos::find() else { return };
+    let expression = format!(
+        r#"let
+  real = import {lib};
+  # Nix before 2.14 lacks what nixpkgs' file sets need.
+  lib = if builtins ? readFileType then real else real // {{
+    fileset.unions = list: list;
+    fileset.toSource = {{ root, fileset }}: builtins.path {{
+      path = root;
+      name = "source";
+      filter = path: _: builtins.any (one:
+        path == toString one || real.hasPrefix (path + "/") (toString one)
+        || real.hasPrefix (toString one + "/") path) fileset;
+    }};
+  }};
+  package = import {root}/nix/package.nix {{
+    inherit lib;
+    makeBinaryWrapper = "makeBinaryWrapper"; pkg-config = "pkg-config";
+    rustPlatform.buildRustPackage = arguments: arguments;
+  }};
+in {{ inherit (package) version postInstall; src = "${{package.src}}"; main = package.meta.mainProgram; }}"#,
+        lib = nixos.lib.display(),
+        root = checkout().display(),
+    );
+    // Else the sources would not be copied to the store.
+    let written = ["--eval", "--read-write-mode", "--strict", "--json", "-E", &expression];
+    let package = nixos.nix.run("nix-instantiate", &written);
+    assert!(package.ok, "{}", package.stderr);
+    let package: Value = serde_json::from_str(&package.stdout).unwrap();
+    let text = |key: &str| package[key].as_str().unwrap();
+    assert_eq!(text("version"), env!("CARGO_PKG_VERSION"));
+    // What the compiler reads beside the crate is in the sources.
+    let include = regex::Regex::new(r#"include_(?:str|bytes)!\(\s*"(\.\./[^"]+)""#).unwrap();
+    let sources = Path::new(text("src"));
+    let mut folders = vec![checkout().join("xtask/src")];
+    let mut read = 0;
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let inside = sources.join(folder.strip_prefix(checkout()).unwrap());
+            let code = std::fs::read_to_string(&path).unwrap_or_default();
+            for found in include.captures_iter(&code) {
+                let wanted = inside.join(&found[1]);
+                assert!(wanted.is_file(), "{}: {} is not packaged", path.display(), &found[1]);
+                read += 1;
+            }
+        }
+    }
+    assert!(read > 5, "{read}");
+
+    let out = tempfile::tempdir().unwrap();
+    let program = out.path().join("bin").join("xtask");
+    std::fs::create_dir_all(program.parent().unwrap()).unwrap();
+    std::fs::copy(env!("CARGO_BIN_EXE_xtask"), &program).unwrap();
+    let script = format!(
+        r#"out={out}
+wrapProgram() {{
+    mv "$1" "$1-unwrapped"; [ "$2" = --chdir ]
+    printf '#!/bin/sh\ncd %s && exec %s "$@"\n' "$3" "$1-unwrapped" >"$1"; chmod +x "$1"
+}}
+{install}"#,
+        out = out.path().display(),
+        install = text("postInstall"),
+    );
+    run("sh", &["-euc".as_ref(), script.as_ref()], sources);
+    let tool = out.path().join("bin").join(text("main"));
+    let matrix = run(
+        tool.to_str().unwrap(),
+        &["ci-matrix".as_ref(), "--shard=1/1".as_ref()],
+        Path::new("/"),
+    );
+    assert!(matrix.contains("test-image"), "{matrix}");
+    let checks = run(
+        tool.to_str().unwrap(),
+        &["test-image".as_ref(), "--list-checks".as_ref()],
+        Path::new("/"),
+    );
+    assert!(checks.contains("boot.running"), "{checks}");
+}
+
+/// The flake of the template, and that of docs/nixos.md, word for word but for where the inputs are.
+#[test]
+fn the_template_and_the_quick_start_evaluate() {
+    let Some(nixos) = Nixos::find() else { return };
+    let plainboot = tempfile::tempdir().unwrap();
+    copy_nix_files(plainboot.path());
+    let read = |path: &str| std::fs::read_to_string(checkout().join(path)).unwrap();
+    let docs = read("docs/nixos.md");
+    let quick = docs.split("```nix\n# flake.nix\n").nth(1).unwrap().split("```").next().unwrap();
+    let configuration = read("nix/template/configuration.nix");
+    for (flake, name) in
+        [(quick.to_owned(), "quick start"), (read("nix/template/flake.nix"), "template")]
+    {
+        let user = tempfile::tempdir().unwrap();
+        let mut text = flake;
+        for (from, to) in [
+            ("github:NixOS/nixpkgs/nixos-unstable", plainboot.path().join("xtask/tests/nixos")),
+            ("git+file:///path/to/plainboot", plainboot.path().to_owned()),
+        ] {
+            assert!(text.contains(from), "{name}: {from}");
+            text = text.replace(from, &format!("path:{}", to.display()));
+        }
+        // plainboot's own nixpkgs would be fetched.
+        if !text.contains("plainboot.inputs.nixpkgs.follows") {
+            text = text.replacen(
+                "inputs = {",
+                "inputs = { plainboot.inputs.nixpkgs.follows = \"nixpkgs\";",
+                1,
+            );
+        }
+        std::fs::write(user.path().join("flake.nix"), text).unwrap();
+        std::fs::write(user.path().join("configuration.nix"), &configuration).unwrap();
+        let attribute = format!(
+            "path:{}#nixosConfigurations.myHost.config.system.build.dockerImage",
+            user.path().display()
+        );
+        let seen = nixos.nix.run(
+            "nix",
+            &[
+                "--extra-experimental-features",
+                "nix-command flakes",
+                "eval",
+                "--offline",
+                "--impure",
+                "--no-write-lock-file",
+                "--json",
+                &attribute,
+                "--apply",
+                "image: { inherit (image.arguments) name tag; }",
+            ],
+        );
+        assert!(seen.ok, "{name}: {}", seen.stderr);
+        let seen: Value = serde_json::from_str(&seen.stdout).unwrap();
+        assert_eq!(seen, json!({"name": "my-host", "tag": "latest"}), "{name}");
+    }
+    // What the quick start types after that is the image's name.
+    assert!(docs.contains("docker run --detach --name web my-host\n"));
 }
 
 /// The option reference, as the modules describe themselves.

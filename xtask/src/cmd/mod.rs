@@ -11,6 +11,7 @@ pub mod build_image;
 pub mod bump_nixpkgs;
 pub mod ci_matrix;
 pub mod doctor;
+pub mod nix_status;
 mod prepare;
 pub mod range_diff;
 pub mod rebase_patches;
@@ -57,6 +58,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::CiMatrix(args) => ci_matrix::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::BumpNixpkgs(args) => bump_nixpkgs::run(&context, args),
+        Command::NixStatus(args) => nix_status::run(&context, args),
         Command::Test(args) => test::run(&context, args),
         Command::RangeDiff(args) => range_diff::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, nix_status};
 use crate::exec::{self, Call, Job};
 use crate::fault::{Fault, Status};
+use crate::render::nix_status::OnNixos;
 
 /// The name of this guest, beside Debian's suites.
 pub const GUEST: &str = "nixos";
@@ -33,12 +34,13 @@ struct Ended {
     log: std::path::PathBuf,
 }
 
-/// Runs each test in a NixOS machine under QEMU. A test that fails is an answer.
+/// Runs each test in a NixOS machine under QEMU. A test that fails is an answer. `record`: notes what
+/// held for docs/nixos-status.md.
 ///
 /// # Errors
 /// [`Fault::cannot_try`] with every reason where Nix, KVM or a nixpkgs is missing; a fault if
 /// something else than a test cannot be built.
-pub fn run(context: &Context<'_>) -> Result<Status> {
+pub fn run(context: &Context<'_>, record: bool) -> Result<Status> {
     let nixpkgs = possible(Path::new("/dev/kvm"))?;
     let mut tests = Vec::new();
     for test in TESTS {
@@ -60,6 +62,13 @@ pub fn run(context: &Context<'_>) -> Result<Status> {
         tests.push(Ended { test, holds, log });
     }
     let failed = tests.iter().any(|t| !t.holds);
+    if record {
+        let held = tests.iter().filter(|t| t.holds).map(|t| t.test.to_owned()).collect();
+        let seen = OnNixos { schema: 1, nixpkgs: release(&nixpkgs)?, tests: held };
+        let text = serde_json::to_string_pretty(&seen)? + "\n";
+        crate::atomic::write(&nix_status::executed(&context.checkout), text.as_bytes())?;
+        context.ui.note("noted; cargo xtask nix-status brings it into the docs");
+    }
     if context.global.json {
         context.ui.json(&Document { schema: 1, nixpkgs: &nixpkgs, tests })?;
     } else {
@@ -93,6 +102,16 @@ fn possible(kvm: &Path) -> Result<String> {
             .hint("on a machine with Nix and KVM: NIX_PATH=nixpkgs=FOLDER cargo xtask test-vm --guest nixos")
             .into()),
     }
+}
+
+/// Which nixpkgs it is, as `26.05pre…`.
+fn release(nixpkgs: &str) -> Result<String> {
+    let version = "{ nixpkgs }: (import nixpkgs { }).lib.version";
+    let json = Call::new("nix-instantiate")
+        .args(["--eval", "--json", "--arg", "nixpkgs", nixpkgs, "-E", version])
+        .deadline(Duration::from_secs(600))
+        .text()?;
+    Ok(serde_json::from_str(&json)?)
 }
 
 /// Whether what failed is the test, and not one of the many builds before it.

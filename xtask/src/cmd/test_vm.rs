@@ -50,7 +50,8 @@ pub struct Args {
     #[arg(long, value_name = "CHECK", num_args = 0..)]
     pub may_skip: Option<Vec<String>>,
 
-    /// Note in patches/sources.lock which versions were proved to run
+    /// Note in patches/sources.lock which versions were proved to run (of `nixos`: in
+    /// vm-tests/executed.json which tests held)
     #[arg(long, conflicts_with_all = ["stock", "only"])]
     pub record: bool,
 
@@ -69,9 +70,9 @@ const GUESTS: [&str; 4] = [disk::SUITES[0], disk::SUITES[1], disk::SUITES[2], te
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if args.guest == test_nixos::GUEST {
         return if args.is_plain() {
-            test_nixos::run(context)
+            test_nixos::run(context, args.record)
         } else {
-            Err(Fault::new("--guest nixos takes no other option: its image is NixOS' own")
+            Err(Fault::new("--guest nixos takes none but --record: its image is NixOS' own")
                 .hint("cargo xtask test-vm --guest nixos")
                 .into())
         };
@@ -129,11 +130,11 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 }
 
 impl Args {
-    /// Nothing is asked for but the guest.
+    /// Nothing is asked for but the guest, and to note what it saw.
     fn is_plain(&self) -> bool {
-        let Args { systemd, arch, guest: _, emulate, stock, only, may_skip, record, .. } = self;
+        let Args { systemd, arch, guest: _, emulate, stock, only, may_skip, .. } = self;
         let none = systemd.is_empty() && arch.is_none() && only.is_empty() && may_skip.is_none();
-        let set = *emulate || *stock || *record || self.boot_deadline.is_some();
+        let set = *emulate || *stock || self.boot_deadline.is_some();
         none && !set && self.append.is_empty()
     }
 }

@@ -6,4 +6,5 @@
 //! one piece of code.
 
 pub mod matrix;
+pub mod nix_status;
 pub mod overlay;

@@ -8,15 +8,18 @@
   version ? "260.1",
   # See ./stand-ins.nix.
   older ? false,
+  # Takes the stand-ins for packages, and gives those that are to be others.
+  packages ? (_: { }),
   # Modules of a user.
   modules ? [ ],
 }:
 let
   theirs = import lib;
-  pkgs = import ./pkgs.nix {
+  standIns = import ./pkgs.nix {
     lib = theirs;
     inherit version;
   };
+  pkgs = standIns // packages standIns;
   stage = theirs.evalModules {
     specialArgs = { inherit older; };
     modules = [
@@ -103,6 +106,9 @@ in
     errors = map (one: one.message) (builtins.filter (one: !one.assertion) variant.assertions);
     inherit (variant) warnings;
   };
+
+  # As given to dockerTools.
+  inherit (image) arguments;
 
   image = {
     inherit (image) kind;

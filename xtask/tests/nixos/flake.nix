@@ -19,7 +19,12 @@
         "aarch64-linux"
       ] pkgsFor;
       lib = lib // {
-        nixosSystem = { modules }: import ./nixpkgs/nixos/eval-config.nix { inherit lib modules pkgsFor; };
+        nixosSystem =
+          {
+            modules,
+            system ? null,
+          }:
+          import ./nixpkgs/nixos/eval-config.nix { inherit lib modules pkgsFor; };
       };
     };
 }

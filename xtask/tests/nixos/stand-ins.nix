@@ -78,6 +78,7 @@ in
     zramSwap.enable = bool false;
     powerManagement.enable = bool true;
 
+    environment.systemPackages = option (types.listOf types.package) [ ];
     environment.etc = option (types.attrsOf (
       types.submodule {
         options = {
