@@ -26,7 +26,6 @@ pub mod test_image;
 mod test_nixos;
 pub mod test_systemd;
 pub mod test_vm;
-mod via;
 
 use anyhow::Result;
 

@@ -79,7 +79,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     }
     let begin = Instant::now();
     let inner = test_image::Args {
-        via: super::via::Via::Layer,
+        via: test_image::Via::Layer,
         systemd: args.systemd.clone(),
         stock: args.stock,
         ablate: None,

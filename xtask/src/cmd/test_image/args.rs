@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: MIT
+//! What the user may ask of `test-image`, and the command that asks it again.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+
+use super::super::prepare::Installed;
+use super::via::Via;
+use crate::boot::checks;
+use crate::engine::Choice;
+use crate::exec;
+use crate::fault::Fault;
+use crate::image::Identity;
+use crate::version::SystemdVersion;
+
+/// Boot patched systemd in a plain container and judge it
+///
+/// Starts `docker run -d IMAGE` with no option at all, proves that the container is unprivileged,
+/// runs the checks, and runs stock systemd as the control: it must work with a writable cgroup tree
+/// and be refused in the plain container.
+#[derive(Debug, clap::Args)]
+pub struct Args {
+    /// Versions to test, such as 262 or 257.13 (default: the newest in patches/sources.lock)
+    #[arg(long, value_name = "VERSION", num_args = 1..)]
+    pub systemd: Vec<String>,
+
+    /// Judge stock systemd instead, which is refused (exit code 1)
+    #[arg(long)]
+    pub stock: bool,
+
+    /// Leave out each patch and each entry of the profile in turn, or these alone: a check that names
+    /// it must then fail. No other checks are run
+    #[arg(long, value_name = "PART", num_args = 0..)]
+    #[arg(conflicts_with_all = ["stock", "only", "record", "tree", "stock_tree"])]
+    pub ablate: Option<Vec<String>>,
+
+    /// Boot nginx, PostgreSQL, Redis and OpenSSH of Debian's in one container instead, and ask each
+    /// from another one
+    #[arg(long, conflicts_with_all = ["ablate", "record", "tree", "stock_tree"])]
+    pub services: bool,
+
+    /// Judge an image that the engine has already, made elsewhere (NixOS, build-image), by the checks
+    /// that need nothing in it but systemd and a shell
+    #[arg(long, value_name = "IMAGE")]
+    #[arg(conflicts_with_all = ["stock", "ablate", "services", "record", "tree", "stock_tree"])]
+    pub image: Option<String>,
+
+    /// How systemd gets onto the image's base: what users do with what build-image makes
+    #[arg(long, value_enum, default_value = "layer")]
+    #[arg(conflicts_with_all = ["ablate", "record", "services", "image"])]
+    pub via: Via,
+
+    /// The engine to use
+    #[arg(long, value_enum, default_value = "auto")]
+    pub engine: Choice,
+
+    /// Run only these checks, and the preconditions
+    #[arg(long, value_name = "CHECK", num_args = 1..)]
+    pub only: Vec<String>,
+
+    /// Let these checks alone be skipped where the engine cannot try them (default: any)
+    #[arg(long, value_name = "CHECK", num_args = 0..)]
+    pub may_skip: Option<Vec<String>>,
+
+    /// Note in patches/sources.lock which versions were proved to run
+    #[arg(long, conflicts_with_all = ["stock", "only", "tree", "stock_tree"])]
+    pub record: bool,
+
+    /// Leave the containers in the engine; a private engine then runs on until Ctrl-C
+    #[arg(long)]
+    pub keep: bool,
+
+    /// List the checks
+    #[arg(long)]
+    pub list_checks: bool,
+
+    /// List them as the document CHECKS.md
+    #[arg(long, requires = "list_checks", conflicts_with = "json")]
+    pub markdown: bool,
+
+    /// Use this install tree (a DESTDIR) of patched systemd instead of building one
+    #[arg(long, value_name = "DIR", requires = "systemd", hide = true)]
+    pub tree: Option<PathBuf>,
+
+    /// Use this install tree of stock systemd instead of building one
+    #[arg(long, value_name = "DIR", requires = "systemd", hide = true)]
+    pub stock_tree: Option<PathBuf>,
+}
+
+/// Refuses names of checks that do not exist.
+pub fn known_checks(args: &Args) -> Result<()> {
+    let named = args.only.iter().chain(args.may_skip.iter().flatten());
+    if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
+        return Err(Fault::new(format!("there is no check `{unknown}`"))
+            .hint("cargo xtask test-image --list-checks")
+            .into());
+    }
+    Ok(())
+}
+
+/// The trees of `--tree` and `--stock-tree`: what to examine, with its control.
+pub(super) fn ready_made(args: &Args) -> Result<Option<(Installed, Option<Installed>)>> {
+    let one = |version: SystemdVersion, flavour: &str, tree: &Path| Installed {
+        identity: Identity { version, flavour: flavour.into(), patches: Vec::new(), tree: None },
+        tree: tree.to_owned(),
+    };
+    if args.tree.is_none() && args.stock_tree.is_none() {
+        return Ok(None);
+    }
+    let [version] = args.systemd.as_slice() else {
+        return Err(Fault::new("--tree and --stock-tree go with one --systemd VERSION").into());
+    };
+    let version = version.parse()?;
+    match (&args.tree, &args.stock_tree) {
+        (Some(tree), stock) if !args.stock => {
+            let stock = stock.as_ref().map(|s| one(version, "stock", s));
+            Ok(Some((one(version, "patched", tree), stock)))
+        }
+        (_, Some(stock)) if args.stock => {
+            let stock = one(version, "stock", stock);
+            Ok(Some((stock.clone(), Some(stock))))
+        }
+        _ => Err(Fault::new("--tree is for patched systemd, --stock-tree for stock").into()),
+    }
+}
+
+/// The command that repeats what failed.
+pub(super) fn again(
+    args: &Args,
+    command: &str,
+    version: SystemdVersion,
+    failed: &BTreeSet<&str>,
+) -> String {
+    let mut words = vec![format!("cargo xtask {command} --systemd {version}")];
+    if let Some(image) = &args.image {
+        words.push(format!("--image {}", exec::quote(image)));
+    }
+    if args.stock {
+        words.push("--stock".into());
+    }
+    if args.services {
+        words.push("--services".into());
+    }
+    if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
+        && args.engine != Choice::Auto
+    {
+        words.push(format!("--engine {}", engine.get_name()));
+    }
+    if let Some(via) = clap::ValueEnum::to_possible_value(&args.via)
+        && args.via != Via::Layer
+    {
+        words.push(format!("--via {}", via.get_name()));
+    }
+    for (flag, tree) in [("--tree", &args.tree), ("--stock-tree", &args.stock_tree)] {
+        if let Some(tree) = tree {
+            words.push(format!("{flag} {}", exec::quote(&tree.to_string_lossy())));
+        }
+    }
+    words.push("--only".into());
+    words.extend(failed.iter().map(|&f| f.to_owned()));
+    words.join(" ")
+}
