@@ -159,7 +159,7 @@ fn failure(container: &Container<'_>, what: &str, because: &str, dir: &Path) -> 
     let transcript = dir.join(what.replace(' ', "-"));
     container.keep_transcript(&transcript);
     let mut because = because.to_owned();
-    // Each container holds some seven inotify instances, and a host's kernel gives 128 to a user.
+    // Each container holds some four inotify instances, and a host's kernel gives 128 to a user.
     if container.log().is_ok_and(|log| log.contains("Too many open files")) {
         because += ": the host's limit on inotify instances is reached \
                     (as root: sysctl fs.inotify.max_user_instances=1024)";

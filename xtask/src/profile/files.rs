@@ -93,6 +93,8 @@ mod tests {
                 "/etc/systemd/system/default.target -> /usr/lib/systemd/system/multi-user.target",
                 "/etc/systemd/system/tmp.mount -> /dev/null",
                 "/etc/systemd/system/run-lock.mount -> /dev/null",
+                "/etc/systemd/system/systemd-ask-password-console.path -> /dev/null",
+                "/etc/systemd/system/systemd-ask-password-wall.path -> /dev/null",
                 "/etc/systemd/system.conf.d/90-plainboot.conf \"[Manager]\\nShowStatus=no\\n\"",
                 "/etc/systemd/journald.conf.d/90-plainboot.conf \"[Journal]\\nForwardToConsole=yes\\n\"",
                 "/etc/systemd/system/service.d/90-plainboot.conf \"[Service]\\nPrivateUsers=no\\n\"",

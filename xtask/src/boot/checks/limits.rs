@@ -32,7 +32,10 @@ pub const MEMORY: Check = Check {
             &[
                 ("start", "systemctl start plainboot-memory-hog.service"),
                 ("result", "systemctl show -P Result plainboot-memory-hog.service"),
-                ("went-on", "journalctl --no-pager -o cat | grep -c '^plainboot-not-killed'"),
+                (
+                    "went-on",
+                    "journalctl --sync; journalctl --no-pager -o cat | grep -c '^plainboot-not-killed'",
+                ),
                 ("tidy", "systemctl reset-failed plainboot-memory-hog.service"),
             ],
         )

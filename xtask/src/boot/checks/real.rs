@@ -206,7 +206,8 @@ fn set_up(bench: &Bench<'_>, seen: &mut Evidence, script: &str, unit: &str) -> R
     let active = format!("systemctl is-active {unit}");
     // Not by -u: without control groups that leaves out what a unit's processes say themselves.
     let word = unit.trim_matches('\'').split(['*', '.']).next().unwrap_or(unit);
-    let said = format!("journalctl --no-pager -o cat | grep -F -e {word} | tail -n 20");
+    let said =
+        format!("journalctl --sync; journalctl --no-pager -o cat | grep -F -e {word} | tail -n 20");
     bench.note(seen, &[("set-up", script), ("active", &active), ("said", &said)])
 }
 

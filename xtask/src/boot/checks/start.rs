@@ -128,6 +128,38 @@ pub const NO_FAILED_UNITS: Check = Check {
     ..BASE
 };
 
+/// inotify(7): `max_user_instances` is 128 on a usual machine, for all containers of one user
+/// together, and their root is mostly the machine's.
+const INOTIFY_INSTANCES: u64 = 128;
+
+pub const INOTIFY: Check = Check {
+    id: "boot.inotify",
+    title: "thirty containers fit into root's 128 inotify instances",
+    probe: Probe::Main(|bench| {
+        let mut seen = Evidence::default();
+        // What belongs to another user counts for that one, and cannot be read here.
+        let holders = "for fd in /proc/[0-9]*/fd/*; do \
+            [ \"$(readlink $fd)\" = anon_inode:inotify ] || continue; \
+            pid=${fd#/proc/}; cat /proc/${pid%%/*}/comm; done";
+        bench.note(&mut seen, &[("holders", holders)])?;
+        Ok(seen)
+    }),
+    judge: |seen, _| {
+        let holders = seen.get("holders");
+        let count = holders.lines().count() as u64;
+        all([
+            // PID 1 itself has one at the least, or the probe is blind.
+            Outcome::holds_if(holders.lines().any(|l| l == "systemd"), || {
+                format!("PID 1 is not among the holders: {}", shorten(holders))
+            }),
+            Outcome::holds_if(count * 30 <= INOTIFY_INSTANCES, || {
+                format!("a container has {count}: {}", shorten(holders))
+            }),
+        ])
+    },
+    ..BASE
+};
+
 pub const NO_TTY: Check = Check {
     id: "boot.no-tty",
     title: "without a tty, the engine's log shows the boot",

@@ -146,7 +146,9 @@ pub const PID_FILE_OF_A_USER: Check = Check {
         let start = format!("systemctl start {unit}");
         let active = format!("systemctl is-active {unit}");
         let main = format!("systemctl show -P MainPID {unit}");
-        let said = format!("journalctl --no-pager -o cat | grep '^{unit}: New main PID'");
+        let said = format!(
+            "journalctl --sync; journalctl --no-pager -o cat | grep '^{unit}: New main PID'"
+        );
         let stop = format!("systemctl stop {unit}; systemctl reset-failed {unit}");
         with_units(
             bench,

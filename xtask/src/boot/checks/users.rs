@@ -55,7 +55,10 @@ pub const PRIVATE_USERS: Check = Check {
             bench,
             &[
                 ("start", "systemctl start plainboot-private-users.service"),
-                ("said", "journalctl --no-pager -o cat -u plainboot-private-users.service"),
+                (
+                    "said",
+                    "journalctl --sync; journalctl --no-pager -o cat -u plainboot-private-users.service",
+                ),
                 ("stop", "systemctl stop plainboot-private-users.service"),
             ],
         )
@@ -77,7 +80,7 @@ pub const DYNAMIC_USER: Check = Check {
     probe: Probe::Main(|bench| {
         let unit = "plainboot-dynamic.service";
         let start = format!("systemctl start {unit}");
-        let said = format!("journalctl --no-pager -o cat -u {unit}");
+        let said = format!("journalctl --sync; journalctl --no-pager -o cat -u {unit}");
         let stop = format!("systemctl stop {unit}; systemctl reset-failed {unit}");
         let status = format!("systemctl show -P ExecMainStatus {unit}");
         with_units(
