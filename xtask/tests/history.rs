@@ -214,19 +214,39 @@ fn a_function_that_went_to_another_file_is_followed_and_taken_only_if_asked() {
 }
 
 #[test]
-fn lines_that_collide_are_merged_by_tokens_if_the_tokens_do_not() {
+fn lines_that_touch_are_joined_and_one_line_of_both_is_merged_by_tokens() {
+    let base = with(5, BODY);
+    let upstream = base.replace("log_error(r)", "log_error_errno(r)");
+    let (mut up, first) = Upstream::new(&[("src/a.c", &base)]);
+    let last = up.commit("rename", &[("src/a.c", &upstream)]);
+    let cases = [
+        (
+            "if (r < 0)\n                return log",
+            "if (r < 0 && !refused(r))\n                return log",
+        ),
+        ("return log_error(r)", "return log_error(r) + 1"),
+    ];
+    for ((from, to), method) in cases.into_iter().zip([Method::Lines, Method::Tokens]) {
+        let new = base.replace(from, to);
+        let wide = series("src/a.c", &base, &new);
+        let run = carried(up.dir.path(), &wide, first, last, true);
+        assert_eq!(run.cells[0].outcome, Outcome::Accepted, "{:?}", run.cells[0]);
+        assert_eq!(run.cells[0].files[0].method, Some(method));
+        let text = &run.solved[0].as_ref().unwrap().files[0].after.bytes;
+        assert_eq!(*text, new.replace("log_error(r)", "log_error_errno(r)").into_bytes());
+    }
+}
+
+/// The same lines, but what the patch adds uses a variable that has another name here.
+#[test]
+fn a_name_that_the_version_does_not_know_is_left_to_a_person() {
     let base = with(5, BODY);
     let (mut up, first) = Upstream::new(&[("src/a.c", &base)]);
-    let last =
-        up.commit("rename", &[("src/a.c", &base.replace("log_error(r)", "log_error_errno(r)"))]);
-    let new = base.replace(
-        "if (r < 0)\n                return log",
-        "if (r < 0 && !refused(r))\n                return log",
-    );
-    let wide = series("src/a.c", &base, &new);
-    let run = carried(up.dir.path(), &wide, first, last, true);
-    assert_eq!(run.cells[0].outcome, Outcome::Accepted, "{:?}", run.cells[0]);
-    assert_eq!(run.cells[0].files[0].method, Some(Method::Tokens));
-    let text = &run.solved[0].as_ref().unwrap().files[0].after.bytes;
-    assert_eq!(*text, new.replace("log_error(r)", "log_error_errno(r)").into_bytes());
+    let renamed = base.replace("if (r < 0)", "if (q < 0)").replace("log_error(r)", "log_error(q)");
+    let last = up.commit("rename", &[("src/a.c", &renamed)]);
+    let old = "                return log_error(r);\n";
+    assert!(base.contains(old));
+    let new = base.replace(old, &format!("{old}        note(r);\n"));
+    let run = carried(up.dir.path(), &series("src/a.c", &base, &new), first, last, true);
+    assert_eq!(run.cells[0].outcome, Outcome::Conflict, "{:?}", run.cells[0]);
 }

@@ -36,7 +36,8 @@ pub struct Args {
     #[arg(long)]
     last: bool,
 
-    /// Name the commits of this class, such as conflict, review, wrong or other
+    /// Name the commits of this class: a row of the table, or wrong, `resolved wrong`,
+    /// `not needed wrong`, other (as git, other than the maintainers)
     #[arg(long, value_name = "CLASS")]
     show: Option<String>,
 }
@@ -328,6 +329,8 @@ fn grade(
         }
         let class = match grade {
             Grade::Wrong if merged => "wrong",
+            Grade::Wrong if ours.method.is_some() => "resolved wrong",
+            Grade::Wrong => "not needed wrong",
             Grade::AsGit => "other",
             _ => word,
         };
@@ -357,6 +360,7 @@ fn grade(
 fn word(ours: &Replayed) -> &'static str {
     match ours.method {
         None => ours.outcome.word(),
+        Some(Method::Lines) => "resolved by lines",
         Some(Method::Tokens) => "resolved by tokens",
         Some(Method::Steps) => "resolved by steps",
         Some(Method::Function) => "resolved by function",

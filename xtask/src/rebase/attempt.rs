@@ -21,6 +21,9 @@ use super::tree::{State, Unreadable};
 use crate::patch::{Change, FileDiff, PatchText};
 use crate::version::SystemdVersion;
 
+/// Share of equal lines from which on a moved file is surely the one; a merge alone counts there.
+const SURELY_ALIKE: f64 = 0.75;
+
 /// A text to carry, with what is known of the version that it was made on.
 pub struct Origin {
     pub version: SystemdVersion,
@@ -96,7 +99,12 @@ pub fn attempt(
                     .carried
                     .get(key, || carry().map_err(|e| e.message().to_owned()))
                     .map_err(anyhow::Error::msg)?;
-                (path.clone(), carried)
+                let elsewhere = *path != diff.path && carried.outcome == Outcome::Merged;
+                let guessed = |base: &&Base| blobs.alike(&base.before, content) < SURELY_ALIKE;
+                match base.filter(|base| elsewhere && guessed(base)) {
+                    Some(_) => (path.clone(), Arc::new(half_alike(&carried, path))),
+                    None => (path.clone(), carried),
+                }
             }
             Place::New(_) => (diff.path.clone(), Arc::new(created(diff)?)),
             Place::Nowhere(reason) => {
@@ -150,6 +158,19 @@ pub fn attempt(
         files.clear();
     }
     Ok(Attempt { outcome, reason, cross_checked, reports, files })
+}
+
+/// The text does not apply, and that this is the file at all is a guess by its lines.
+fn half_alike(carried: &Carried, path: &str) -> Carried {
+    let why = carried.reason.as_deref().unwrap_or("the text does not apply");
+    Carried {
+        outcome: Outcome::NeedsReview,
+        after: None,
+        reason: Some(format!("{why}; merged into {path}, which is only half alike")),
+        hunks: carried.hunks.clone(),
+        collisions: Vec::new(),
+        cross_checked: false,
+    }
 }
 
 /// The answer for the patch from those for its files.

@@ -16,6 +16,7 @@ use super::carry::Base;
 use super::deeper::Method;
 use super::facts::Facts;
 use super::history::History;
+use super::home;
 use super::objects::{Blobs, HashedHere};
 use super::outcome::Outcome;
 use super::parallel::in_parallel;
@@ -158,7 +159,8 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
         let entry = blobs.entry(repo, tree, path).map_err(|m| anyhow::anyhow!("{m}"))?;
         Ok(entry.map(|e| (e.mode, e.oid)))
     };
-    for (path, theirs) in changes(repo, case.base, case.theirs)? {
+    let changed = changes(repo, case.base, case.theirs)?;
+    for (path, theirs) in changed.clone() {
         let (base, ours) = (entry(case.base, &path)?, entry(case.ours, &path)?);
         if ours == base {
             whole.insert(path, theirs);
@@ -175,7 +177,20 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
                 match renamed(repo, blobs, case, b.1)? {
                     Some((path, mode)) => text.push((path, mode, Some(b.1), t.1)),
                     None if fork.is_some_and(|f| matches!(entry(f, &path), Ok(None))) => {
-                        absent.push(path);
+                        let read = |oid| blobs.get(repo, oid).map_err(anyhow::Error::msg);
+                        let (before, after) = (read(b.1)?, read(t.1)?);
+                        let trees = (case.base, case.ours);
+                        let homes = home::find(repo, blobs, trees, &path, &before, &after)?;
+                        match homes.as_slice() {
+                            [] => absent.push(path),
+                            // Two changes of one file are not put together here.
+                            [(home, mode)] if !changed.contains_key(home) => {
+                                text.push((home.clone(), *mode, Some(b.1), t.1));
+                            }
+                            [(home, _), ..] => {
+                                clash = Some(format!("{path}: the code is in {home} here"));
+                            }
+                        }
                     }
                     None => clash = Some(format!("{path}: the branch has removed it")),
                 }

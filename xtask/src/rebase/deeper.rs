@@ -1,22 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Methods that go further than a merge: by tokens, through the commits in between, and into the
-//! function where it has moved to.
+//! Methods that go further than a merge: by lines that touch, by tokens, through the commits in
+//! between, and into the function where it has moved to.
 //!
-//! Each must pass the checks that a merge passes: as many lines, in the same functions. What they
-//! find is called resolved, carries its evidence, and is not written without asking.
+//! Each must pass the checks that a merge passes (as many lines, in the same functions), and its
+//! new lines must not use what this version has under another name. What they find is called
+//! resolved, carries its evidence, and is not written without asking.
 
 use std::sync::Arc;
 
 use git2::{Oid, Repository};
 
-use super::blocks::FILE_SCOPE;
+use super::blocks::{FILE_SCOPE, has_functions};
 use super::carry::Base;
+use super::clash;
 use super::content::Content;
 use super::explain;
 use super::history;
 use super::merge::{self, Merged, Segment};
-use super::objects::{Blobs, MergedFile};
-use super::tokens;
+use super::names;
+use super::objects::{Blobs, Clashes, MergedFile};
 use super::tree::State;
 
 /// Commits that change a file are stepped through one by one up to this many.
@@ -35,12 +37,26 @@ pub struct Resolved {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Method {
-    /// The colliding lines are merged token by token.
+    /// The changes of both sides touch, and do not overlap.
+    Lines,
+    /// A line that both sides change is merged token by token.
     Tokens,
     /// The patch is carried through each commit that changes the file.
     Steps,
     /// The function has moved, within the file or to another one, and the patch follows it.
     Function,
+}
+
+impl Method {
+    /// As told in evidence.
+    pub fn how(self) -> &'static str {
+        match self {
+            Method::Lines => "by lines",
+            Method::Tokens => "by tokens",
+            Method::Steps => "by steps",
+            Method::Function => "by function",
+        }
+    }
 }
 
 /// A resolved file, where it is in this version.
@@ -64,7 +80,7 @@ pub fn find(
     if let Some((here, mode, file)) = here {
         let steps = || by_steps(repo, blobs, base, commits?, path, file);
         let resolved =
-            by_tokens(base, file).or_else(steps).or_else(|| by_function(base, file, here));
+            by_merge(base, file, here).or_else(steps).or_else(|| by_function(base, file, here));
         if let Some(resolved) = resolved {
             return Some(Found { path: here.to_owned(), mode, before: file.clone(), resolved });
         }
@@ -86,12 +102,12 @@ pub fn find(
     })
 }
 
-/// Merges the file, and where lines collide, their tokens.
-pub fn by_tokens(base: &Base, ours: &Content) -> Option<Resolved> {
-    let (bytes, evidence) = merged(&base.before, &base.after, ours)?;
-    let after = checked(base, ours, bytes)?;
-    let evidence = format!("merged by tokens: {}", evidence?);
-    Some(Resolved { after, evidence, method: Method::Tokens })
+/// Merges the file, and joins what clashes by lines, or tokens.
+pub fn by_merge(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
+    let (bytes, clashes) = merged(&base.before, &base.after, ours)?;
+    let after = checked(base, ours, path, bytes)?;
+    let (method, evidence) = clashes?;
+    Some(Resolved { after, evidence: format!("merged {}: {evidence}", method.how()), method })
 }
 
 /// Carries the patch through every commit between two commits that changes the file.
@@ -117,15 +133,15 @@ pub fn by_steps(
         let (new_before, _) = carry(&before)?;
         let (new_after, evidence) = carry(&after)?;
         (before, after) = (new_before, new_after);
-        if let (Some(evidence), Some(commit)) = (evidence, step.commit) {
+        if let (Some((_, evidence)), Some(commit)) = (evidence, step.commit) {
             helped.push(format!("at {}: {evidence}", short(commit)));
         }
         at = next;
     }
     // Patches before this one may have been carried here in another way.
     let (bytes, last) = merged(&before, &after, ours)?;
-    helped.extend(last);
-    let after = checked(base, ours, bytes)?;
+    helped.extend(last.map(|(_, evidence)| evidence));
+    let after = checked(base, ours, path, bytes)?;
     let mut evidence =
         format!("carried through the {} commits that change {path}", steps.len() - 1);
     for what in helped {
@@ -141,15 +157,15 @@ pub fn by_function(base: &Base, ours: &Content, path: &str) -> Option<Resolved> 
     let (old, new) = (function(&base.before, &name)?, function(&base.after, &name)?);
     let (start, end) = only_block(ours, &name)?;
     let here = Content::new(ours.lines(start, end).to_vec());
-    let (bytes, by_tokens) = merged(&Content::new(old), &Content::new(new), &here)?;
+    let (bytes, clashes) = merged(&Content::new(old), &Content::new(new), &here)?;
     if bytes == here.bytes {
         return None;
     }
     let whole = [ours.lines(0, start), &bytes, ours.lines(end, ours.len())].concat();
-    let after = checked(base, ours, whole)?;
+    let after = checked(base, ours, path, whole)?;
     let mut evidence = format!("{name}() is at line {} of {path}, and takes the change", start + 1);
-    if let Some(by_tokens) = by_tokens {
-        evidence += &format!(" by tokens: {by_tokens}");
+    if let Some((method, how)) = clashes {
+        evidence += &format!(" {}: {how}", method.how());
     }
     Some(Resolved { after, evidence, method: Method::Function })
 }
@@ -199,8 +215,8 @@ fn merged_known(
     })
 }
 
-/// The merged file, with what tokens were needed for, if for anything.
-fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, Option<String>)> {
+/// The merged file, with what the clashes took, if there were any.
+fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, Option<Clashes>)> {
     if let Some(bytes) = merge::apart(base, theirs, ours) {
         return Some((bytes, None));
     }
@@ -209,26 +225,37 @@ fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, 
         Merged::Conflict { segments, .. } => segments,
     };
     let mut bytes = Vec::new();
-    let mut evidence = Vec::new();
+    let (mut evidence, mut method) = (Vec::new(), Method::Lines);
     for segment in &segments {
         match segment {
             Segment::Agreed(text) => bytes.extend_from_slice(text),
             Segment::Clash { ours, base, theirs } => {
-                let merged = tokens::merge(base, ours, theirs)?;
-                bytes.extend_from_slice(&merged.bytes);
-                evidence.push(merged.evidence);
+                let joined = clash::join(base, ours, theirs)?;
+                bytes.extend_from_slice(&joined.bytes);
+                evidence.push(joined.evidence);
+                method = method.max(joined.method);
             }
         }
     }
-    Some((bytes, Some(evidence.join("; "))))
+    Some((bytes, Some((method, evidence.join("; ")))))
 }
 
-/// The patched file, if it passes what a merge must pass.
-fn checked(base: &Base, ours: &Content, bytes: Vec<u8>) -> Option<Arc<Content>> {
+/// The patched file, if it passes what a merge must pass, and uses no name that is not known here.
+fn checked(base: &Base, ours: &Content, path: &str, bytes: Vec<u8>) -> Option<Arc<Content>> {
     let after = Content::new(bytes);
-    let made = merge::groups(&base.before, &base.after).ok()?;
-    let landed = merge::groups(ours, &after).ok()?;
-    (!landed.is_empty() && merge::compare(&made, &landed).is_none()).then(|| Arc::new(after))
+    let mut made = merge::groups(&base.before, &base.after).ok()?;
+    let mut landed = merge::groups(ours, &after).ok()?;
+    if !has_functions(path) {
+        made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
+    }
+    if landed.is_empty() || merge::compare(&made, &landed).is_some() {
+        return None;
+    }
+    if let Some(name) = names::unknown(&base.before, ours, &after) {
+        tracing::debug!(path, name, "a deeper method gives lines that use what is not known here");
+        return None;
+    }
+    Some(Arc::new(after))
 }
 
 /// An id as people write it.

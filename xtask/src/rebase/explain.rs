@@ -356,7 +356,7 @@ fn suggestion(
         let steps = || {
             deeper::by_steps(repo, blobs, base, ask.history.between(ask.way)?, &ask.diff.path, file)
         };
-        if let Some(found) = deeper::by_tokens(base, file).or_else(steps) {
+        if let Some(found) = deeper::by_merge(base, file, path).or_else(steps) {
             return hunks(path, file, &found.after);
         }
     }

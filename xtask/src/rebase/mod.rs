@@ -13,6 +13,7 @@ mod bisect;
 mod blocks;
 mod carry;
 mod choose;
+mod clash;
 mod content;
 mod cover;
 mod deeper;
@@ -22,7 +23,9 @@ mod facts;
 #[cfg(test)]
 mod fuzz;
 mod history;
+mod home;
 mod merge;
+mod names;
 mod neighbours;
 mod objects;
 mod outcome;

@@ -10,6 +10,7 @@ use git2::{FileMode, ObjectType, Oid, Repository};
 use sha1::Digest as _;
 
 use super::content::Content;
+use super::deeper::Method;
 use super::parallel::Memo;
 
 /// Trees and files that versions have in common.
@@ -25,8 +26,11 @@ pub struct Blobs {
     pub moved: Memo<(Oid, Oid, String), Arc<Vec<String>>>,
 }
 
-/// A merged file, and what its colliding lines needed.
-pub type MergedFile = (Arc<Content>, Option<String>);
+/// A merged file, and what its clashes took.
+pub type MergedFile = (Arc<Content>, Option<Clashes>);
+
+/// How clashes were solved: the least sure method, and the evidence.
+pub type Clashes = (Method, String);
 
 /// What a tree says of a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
