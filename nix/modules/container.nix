@@ -3,7 +3,7 @@
 # What differs in the image from the configuration that it is made of. Nothing here reaches the
 # configuration itself: ./default.nix evaluates this on top of it.
 #
-# Why each line is there, and what is *not* there, is in docs/nixos.md.
+# Why each line is there, and what is *not* there, is in docs/from-nixos2docker.md.
 {
   config,
   lib,

@@ -122,6 +122,21 @@ fn every_nix_file_parses() {
     assert!(!broken.errors().is_empty(), "rnix takes everything");
 }
 
+/// Nix refuses more than rnix does, such as a name that is not bound.
+#[test]
+fn every_nix_file_parses_with_nix_itself() {
+    let Some(nix) = Nix::find() else { return };
+    let files = nix_files(checkout());
+    let mut args = vec!["--parse"];
+    args.extend(files.iter().map(|file| file.to_str().unwrap()));
+    let seen = nix.run("nix-instantiate", &args);
+    assert!(seen.ok, "{}", seen.stderr);
+    assert!(
+        !nix.run("nix-instantiate", &["--parse", "-E", "{ a = b; }"]).ok,
+        "Nix takes everything"
+    );
+}
+
 #[test]
 fn a_hand_edit_of_the_generated_file_is_drift() {
     let tree = Tree::new();

@@ -551,21 +551,61 @@ wrapProgram() {{
     assert!(checks.contains("boot.running"), "{checks}");
 }
 
-/// The flake of the template, and that of docs/nixos.md, word for word but for where the inputs are.
+/// What the NixOS machines are told, for each engine.
+#[test]
+fn the_scripts_of_the_machines_are_python() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !xtask::exec::have("python3") {
+        xtask::skip::record("python3 is not installed").unwrap();
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    for engine in ["docker", "podman"] {
+        let script = nixos.nix.json(&format!(
+            r#"(import {root}/vm-tests/nginx.nix {{
+  engine = "{engine}"; image = "/image.tar.gz"; plainboot = "/plainboot"; }}).testScript"#,
+            root = checkout().display(),
+        ));
+        let script = script.as_str().unwrap();
+        assert!(script.contains(&format!("{engine} load < /image.tar.gz")), "{script}");
+        assert!(script.contains(&format!("test-image --engine {engine} --image")), "{script}");
+        std::fs::write(dir.path().join("script.py"), script).unwrap();
+        run("python3", &["-m".as_ref(), "py_compile".as_ref(), "script.py".as_ref()], dir.path());
+        // The options that it uses are this tool's.
+        let words =
+            script.split("plainboot test-image ").nth(1).unwrap().split(" 2>&1").next().unwrap();
+        let words =
+            words.replace("{image}", "none:1").replace("/var/cache", dir.path().to_str().unwrap());
+        let ended = std::process::Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["test-image"].into_iter().chain(words.split(' ')))
+            .current_dir(checkout())
+            .env("DOCKER_HOST", "unix:///nonexistent")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&ended.stderr);
+        assert_eq!(ended.status.code(), Some(77), "{said}");
+    }
+}
+
+/// The flakes of the template and of the docs, word for word but for where the inputs are.
 #[test]
 fn the_template_and_the_quick_start_evaluate() {
     let Some(nixos) = Nixos::find() else { return };
     let plainboot = tempfile::tempdir().unwrap();
     copy_nix_files(plainboot.path());
     let read = |path: &str| std::fs::read_to_string(checkout().join(path)).unwrap();
-    let docs = read("docs/nixos.md");
-    let quick = docs.split("```nix\n# flake.nix\n").nth(1).unwrap().split("```").next().unwrap();
+    let docs = ["docs/nixos.md", "docs/from-nixos2docker.md"].map(read);
+    let [quick, ancestor] = docs.each_ref().map(|docs| {
+        docs.split("```nix\n# flake.nix\n").nth(1).unwrap().split("```").next().unwrap()
+    });
     let configuration = read("nix/template/configuration.nix");
-    for (flake, name) in
-        [(quick.to_owned(), "quick start"), (read("nix/template/flake.nix"), "template")]
-    {
+    for (flake, name, input) in [
+        (quick, "quick start", "plainboot"),
+        (ancestor, "quick start of nixos2docker", "nixos2docker"),
+        (&read("nix/template/flake.nix"), "template", "plainboot"),
+    ] {
         let user = tempfile::tempdir().unwrap();
-        let mut text = flake;
+        let mut text = flake.to_owned();
         for (from, to) in [
             ("github:NixOS/nixpkgs/nixos-unstable", plainboot.path().join("xtask/tests/nixos")),
             ("git+file:///path/to/plainboot", plainboot.path().to_owned()),
@@ -574,12 +614,10 @@ fn the_template_and_the_quick_start_evaluate() {
             text = text.replace(from, &format!("path:{}", to.display()));
         }
         // plainboot's own nixpkgs would be fetched.
-        if !text.contains("plainboot.inputs.nixpkgs.follows") {
-            text = text.replacen(
-                "inputs = {",
-                "inputs = { plainboot.inputs.nixpkgs.follows = \"nixpkgs\";",
-                1,
-            );
+        let follows = format!("{input}.inputs.nixpkgs.follows");
+        if !text.contains(&follows) {
+            let inputs = format!("inputs = {{ {follows} = \"nixpkgs\";");
+            text = text.replacen("inputs = {", &inputs, 1);
         }
         std::fs::write(user.path().join("flake.nix"), text).unwrap();
         std::fs::write(user.path().join("configuration.nix"), &configuration).unwrap();
@@ -607,7 +645,8 @@ fn the_template_and_the_quick_start_evaluate() {
         assert_eq!(seen, json!({"name": "my-host", "tag": "latest"}), "{name}");
     }
     // What the quick start types after that is the image's name.
-    assert!(docs.contains("docker run --detach --name web my-host\n"));
+    assert!(docs[0].contains("docker run --detach --name web my-host\n"));
+    assert!(docs[1].contains("docker run -d --name nixos my-host:latest\n"));
 }
 
 /// The option reference, as the modules describe themselves.
