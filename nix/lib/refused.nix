@@ -110,8 +110,11 @@ rec {
   # A service -> [ "PrivateUsers=true" ]
   droppedFrom = service: service.unitConfig.X-Plainboot-Dropped or [ ];
 
-  # A finding -> what to tell whoever wrote the configuration.
+  # [ "/etc/nixos/web.nix" ] -> " (in /etc/nixos/web.nix)"
+  places = files: if files == [ ] then "" else " (in ${concatStringsSep ", " files})";
+
+  # The files that define it -> a finding -> what to tell whoever wrote the configuration.
   message =
-    one:
-    "plainboot: ${one.unit} sets ${one.option}=${one.value}, which a plain container refuses: ${one.why}. ${one.remedy}";
+    files: one:
+    "plainboot: ${one.unit} sets ${one.option}=${one.value}${places files}, which a plain container refuses: ${one.why}. ${one.remedy}";
 }

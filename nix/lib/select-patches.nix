@@ -57,9 +57,9 @@ let
     if segments == [ ] then
       "no systemd version is verified yet, so none can be patched; in a checkout of plainboot, run: ${command}"
     else if compareVersions major (head majors) < 0 then
-      "systemd ${version} is too old: the oldest major with patches is ${head majors} (supported: ${list}); use a nixpkgs with a newer systemd"
+      "systemd ${version} (systemd.package, by default that of nixpkgs) is too old: the oldest major with patches is ${head majors} (supported: ${list}); use a nixpkgs with a newer systemd"
     else
-      "systemd ${version} has no verified patches (supported majors: ${list}); in a checkout of plainboot, run: ${command}";
+      "systemd ${version} (systemd.package, by default that of nixpkgs) has no verified patches (supported majors: ${list}); set systemd.package to one of these, or, in a checkout of plainboot, run: ${command}";
 
   doubt = "plainboot: the patches were not verified on systemd ${version}; using those of ${chosen.from} to ${chosen.to} (newest verified ${major}: ${newest}). In a checkout of plainboot, run: ${command}";
 in

@@ -6,6 +6,7 @@
 {
   config,
   lib,
+  options,
   ...
 }:
 let
@@ -17,10 +18,14 @@ let
     concatMapAttrs
     concatStringsSep
     elem
+    elemAt
     filter
     filterAttrs
+    head
     mkOption
     optional
+    toList
+    unique
     ;
 
   enabled = filterAttrs (_: unit: unit.enable);
@@ -50,6 +55,28 @@ let
 
   machineId = config.environment.etc."machine-id" or { enable = false; };
 
+  # The files in which an option has a definition that says so; what a module has without a file is
+  # left out.
+  definedIn =
+    option: says:
+    unique (
+      filter (file: file != "<unknown-file>") (
+        map (definition: definition.file) (
+          filter (definition: says definition.value) option.definitionsWithLocations
+        )
+      )
+    );
+  unitFiles =
+    unit:
+    let
+      # NAME.KIND; names may have dots in them.
+      parts = builtins.match "(.*)\\.([a-z]+)" unit;
+    in
+    definedIn options.systemd."${elemAt parts 1}s" (units: units ? ${head parts});
+  mountFiles =
+    where: option:
+    definedIn option (mounts: builtins.any (mount: mount.where or null == where) (toList mounts));
+
   # Settings that the engine overrules, each with what to do instead.
   lost =
     optional (
@@ -73,7 +100,9 @@ in
       }
       {
         assertion = !machineId.enable;
-        message = "plainboot: environment.etc.\"machine-id\" gives every container of the image the same machine id. Set environment.etc.\"machine-id\".enable = lib.mkForce false in virtualisation.dockerVariant";
+        message = "plainboot: environment.etc.\"machine-id\"${
+          refused.places (definedIn options.environment.etc (files: files ? "machine-id"))
+        } gives every container of the image the same machine id. Set environment.etc.\"machine-id\".enable = lib.mkForce false in virtualisation.dockerVariant";
       }
       {
         assertion = !(elem "/run" config.virtualisation.dockerImage.volumes);
@@ -82,11 +111,15 @@ in
     ]
     ++ map (one: {
       assertion = false;
-      message = refused.message one;
+      message = refused.message (unitFiles one.unit) one;
     }) (refused.of "fails" found)
     ++ map (mount: {
       assertion = false;
-      message = "plainboot: systemd.mounts or systemd.automounts mounts ${mount.where}, which a plain container refuses. Define it with lib.mkIf (!config.boot.isContainer), and use `docker run --volume` or `--tmpfs ${mount.where}`";
+      message = "plainboot: systemd.mounts or systemd.automounts mounts ${mount.where}${
+        refused.places (
+          mountFiles mount.where options.systemd.mounts ++ mountFiles mount.where options.systemd.automounts
+        )
+      }, which a plain container refuses. Define it with lib.mkIf (!config.boot.isContainer), and use `docker run --volume` or `--tmpfs ${mount.where}`";
     }) mounts;
 
     warnings =

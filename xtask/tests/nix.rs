@@ -231,14 +231,15 @@ fn a_major_without_patches_is_an_error_that_says_what_to_run() {
     let Some(nix) = Nix::find() else { return };
     let tree = Tree::new();
     for (version, parts) in [
-        (
-            "259.1",
-            ["systemd 259.1 has no verified patches", "254, 257, 258", "rebase-patches 259.1"],
-        ),
-        ("255", ["systemd 255 has no verified patches", "254, 257, 258", "rebase-patches 255"]),
+        ("259.1", ["systemd 259.1 (systemd.package,", "254, 257, 258", "rebase-patches 259.1"]),
+        ("255", ["systemd 255 (systemd.package,", "254, 257, 258", "rebase-patches 255"]),
         (
             "252.39",
-            ["systemd 252.39 is too old", "oldest major with patches is 254", "newer systemd"],
+            [
+                "systemd 252.39 (systemd.package,",
+                "oldest major with patches is 254",
+                "newer systemd",
+            ],
         ),
         ("latest", ["\"latest\" is not a systemd version", "257", "257.13"]),
     ] {

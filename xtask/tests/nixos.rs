@@ -272,6 +272,26 @@ fn what_the_image_cannot_honour_is_an_error_with_the_remedy() {
             assert!(error.contains(part), "{config}: no `{part}` in {error}");
         }
     }
+    // The file that says so is named.
+    for (config, part) in [
+        (
+            "systemd.services.web.serviceConfig.DynamicUser = true",
+            "web.service sets DynamicUser=true (in /etc/nixos/web.nix), which",
+        ),
+        (
+            "systemd.mounts = [ { where = \"/srv\"; } ]",
+            "mounts /srv (in /etc/nixos/web.nix), which",
+        ),
+        (
+            "environment.etc.\"machine-id\".text = \"0\"",
+            "environment.etc.\"machine-id\" (in /etc/nixos/web.nix) gives",
+        ),
+    ] {
+        let module = format!("{{ _file = \"/etc/nixos/web.nix\"; {config}; }}");
+        let said = nixos.json(&module, "e.said.errors").to_string();
+        let said = said.replace("\\\"", "\"");
+        assert!(said.contains(part), "no `{part}` in {said}");
+    }
     // A disabled unit, or an option that is off, is no reason.
     for config in [
         "{ systemd.services.web = { enable = false; serviceConfig.DynamicUser = true; }; }",
@@ -332,8 +352,15 @@ fn what_is_not_enforced_is_listed_in_the_image() {
 fn a_systemd_without_patches_names_the_command() {
     let Some(nixos) = Nixos::find() else { return };
     for (version, parts) in [
-        ("253.5", &["systemd 253.5 is too old", "newer systemd"][..]),
-        ("399.1", &["systemd 399.1 has no verified patches", "cargo xtask rebase-patches 399.1"]),
+        ("253.5", &["systemd 253.5 (systemd.package,", "too old", "newer systemd"][..]),
+        (
+            "399.1",
+            &[
+                "systemd 399.1 (systemd.package,",
+                "no verified patches",
+                "cargo xtask rebase-patches 399.1",
+            ],
+        ),
     ] {
         let seen = nixos.eval_version(version, "{ }", "e.image");
         assert!(!seen.ok, "{version}");
