@@ -50,6 +50,8 @@ pub struct Global {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    Status(cmd::status::Args),
+    Explain(cmd::explain::Args),
     Doctor(cmd::doctor::Args),
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),

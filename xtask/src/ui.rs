@@ -12,6 +12,21 @@ use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::fault;
 
+/// The words of a text in lines of at most `width` characters; a longer word is a line of its own.
+pub fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
 /// How much the user wants to see. Shared by reference; cheap to pass around.
 #[derive(Debug)]
 pub struct Ui {

@@ -46,7 +46,7 @@ pub(super) const DOCKER_WRITABLE: Row =
     Row { name: "Docker, writable cgroup", mode: Mode::Writable, cgroup: "rw", ..DOCKER_PLAIN };
 
 /// Every row there is, for what names them.
-pub(super) const ROWS: [Row; 2] = [DOCKER_PLAIN, DOCKER_WRITABLE];
+pub const ROWS: [Row; 2] = [DOCKER_PLAIN, DOCKER_WRITABLE];
 
 /// Makes the container's own part of the cgroup tree writable, gives the capability back that this
 /// took, and becomes systemd. So the only thing systemd has more than in the plain container is the

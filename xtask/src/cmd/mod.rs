@@ -11,6 +11,7 @@ pub mod build_image;
 pub mod bump_nixpkgs;
 pub mod ci_matrix;
 pub mod doctor;
+pub mod explain;
 pub mod nix_status;
 mod prepare;
 pub mod range_diff;
@@ -21,6 +22,7 @@ mod rebase_text;
 mod rebase_why;
 pub mod resolve;
 pub mod sources;
+pub mod status;
 pub mod test;
 pub mod test_image;
 mod test_nixos;
@@ -63,6 +65,8 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::RebasePatches(args) => rebase_patches::run(&context, args),
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
         Command::Resolve(args) => resolve::run(&context, args),
+        Command::Explain(args) => explain::run(&context, args),
+        Command::Status(args) => status::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
         Command::BuildImage(args) => build_image::run(&context, args),

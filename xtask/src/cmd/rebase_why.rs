@@ -4,6 +4,7 @@
 use std::fmt::Write as _;
 
 use crate::rebase::{Broken, Cause};
+use crate::ui::wrap;
 
 /// Lines of a side or a suggestion that are shown.
 const LINES: usize = 16;
@@ -55,7 +56,7 @@ pub fn commit(cause: &Cause, indent: usize) -> String {
     };
     let (short, indent): (String, _) = (id.chars().take(10).collect(), " ".repeat(indent));
     let mut text = format!("{indent}{short} {date} {author}\n");
-    wrapped(subject).iter().for_each(|l| text += &format!("{indent}{l}\n"));
+    wrap(subject, COLUMNS).iter().for_each(|l| text += &format!("{indent}{l}\n"));
     if let Some(link) = link {
         // May be longer than a line: a link that is cut is none.
         text += &format!("{indent}{link}\n");
@@ -77,18 +78,4 @@ fn shown(text: &mut String, lines: &[&str]) {
     if lines.len() > LINES {
         let _ = writeln!(text, "    | ... {} more lines", lines.len() - LINES);
     }
-}
-
-fn wrapped(text: &str) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(last) if last.len() + 1 + word.len() <= COLUMNS => {
-                last.push(' ');
-                last.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }

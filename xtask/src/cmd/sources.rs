@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::Context;
 use crate::fault::Status;
 use crate::sources::{Answer, Available, Listing, Lock, Sources};
-use crate::ui::{Tone, Ui};
+use crate::ui::{Tone, Ui, wrap};
 
 /// List the systemd versions that can be had here, and where each comes from
 #[derive(Debug, clap::Args)]
@@ -158,20 +158,6 @@ fn fit(name: &str, width: usize) -> String {
         return name.to_owned();
     }
     format!("…{}", name.chars().skip(length - (width - 1)).collect::<String>())
-}
-
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        match lines.last_mut() {
-            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
-                line.push(' ');
-                line.push_str(word);
-            }
-            _ => lines.push(word.to_owned()),
-        }
-    }
-    lines
 }
 
 #[cfg(test)]
