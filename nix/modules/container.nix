@@ -61,6 +61,10 @@ in
         # Boot: the engine is the boot loader, and its kernel runs.
         boot = {
           isContainer = mkImage true;
+          # With one that runs systemd, the `init` of the system would be systemd itself, since the
+          # initrd has activated it by then; nobody would do so here.
+          initrd.enable = mkImage false;
+          initrd.systemd.enable = mkImage false;
           loader.grub.enable = mkImage false;
           loader.systemd-boot.enable = mkImage false;
           # The engine mounted /proc, /dev, /dev/pts and /dev/shm; nobody may mount or remount here.

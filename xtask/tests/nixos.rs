@@ -80,6 +80,8 @@ const CLASHING: &str = r#"{ lib, ... }: {
   };
   systemd.network.enable = true;
   boot.loader.grub.enable = true;
+  boot.initrd.enable = true;
+  boot.initrd.systemd.enable = true;
   boot.tmp.useTmpfs = true;
   fileSystems."/" = { device = "/dev/sda1"; };
   swapDevices = [ { device = "/dev/sda2"; } ];

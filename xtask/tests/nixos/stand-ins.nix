@@ -56,6 +56,8 @@ in
 
     boot = {
       isContainer = bool false;
+      initrd.enable = bool (!config.boot.isContainer);
+      initrd.systemd.enable = bool (!older);
       loader.grub.enable = bool (!config.boot.isContainer);
       loader.systemd-boot.enable = bool false;
       specialFileSystems = option (types.attrsOf types.unspecified) { };
