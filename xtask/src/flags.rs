@@ -52,6 +52,7 @@ pub struct Global {
 pub enum Command {
     Status(cmd::status::Args),
     Explain(cmd::explain::Args),
+    Run(cmd::run::Args),
     Doctor(cmd::doctor::Args),
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),

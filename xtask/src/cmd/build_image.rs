@@ -91,7 +91,7 @@ struct Made {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if let Some(dir) = &args.deb {
         requirements::ensure(&[Need::Sources, Need::Build], context.ui, &context.cache)?;
-        let (patched, status) = patched(context, args)?;
+        let (patched, status) = patched(context, args.systemd.as_ref())?;
         return patched.map_or(Ok(status), |systemd| package(context, &systemd, dir));
     }
     let origin = Origin::parse(&args.base);
@@ -103,7 +103,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     requirements::ensure(&needed, context.ui, &context.cache)?;
     // Before the work: an image that nobody can be given is made in vain.
     let engine = engine(context, args, &origin)?;
-    let (patched, status) = patched(context, args)?;
+    let (patched, status) = patched(context, args.systemd.as_ref())?;
     let Some(Patched { installed, layer, profile }) = patched else { return Ok(status) };
     let base = base::get(&origin, &debian, engine.as_ref(), &context.cache, context.ui)?;
     let advice = Needs::of(&layer)?.check(&base, &needs::triplet())?;
@@ -148,16 +148,19 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 }
 
 /// Patched systemd, built, with its profile.
-struct Patched {
-    installed: Installed,
-    layer: Layer,
-    profile: Profile,
+pub(super) struct Patched {
+    pub installed: Installed,
+    pub layer: Layer,
+    pub profile: Profile,
 }
 
 /// Builds the one version that is asked for; `None` if the series does not fit it.
-fn patched(context: &Context<'_>, args: &Args) -> Result<(Option<Patched>, Status)> {
+pub(super) fn patched(
+    context: &Context<'_>,
+    systemd: Option<&String>,
+) -> Result<(Option<Patched>, Status)> {
     let sources = prepare::sources(context)?;
-    let words: Vec<String> = args.systemd.iter().cloned().collect();
+    let words: Vec<String> = systemd.into_iter().cloned().collect();
     let versions = prepare::versions(&sources, &words)?;
     let (pairs, status) = prepare::recipes(context, &sources, &versions)?;
     let [pair] = pairs.as_slice() else {

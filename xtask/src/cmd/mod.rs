@@ -21,6 +21,7 @@ mod rebase_sites;
 mod rebase_text;
 mod rebase_why;
 pub mod resolve;
+pub mod run;
 pub mod sources;
 pub mod status;
 pub mod test;
@@ -66,6 +67,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
         Command::Resolve(args) => resolve::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
+        Command::Run(args) => run::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use super::{check_interrupt, die_with_parent, group_of};
+use super::{check_interrupt, die_with_parent, group_of, sleep};
 use crate::fault::Fault;
 
 type Feed = Box<dyn FnOnce(&mut dyn Write) -> std::io::Result<()> + Send>;
@@ -48,8 +48,7 @@ impl Answer {
 impl Call {
     /// A call of `program` with a deadline of 30 s and no input.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
-        let mut command = Command::new(program);
-        command.process_group(0);
+        let command = Command::new(program);
         Call { command, deadline: Duration::from_secs(30), feed: None, uninterruptible: false }
     }
 
@@ -94,6 +93,29 @@ impl Call {
         words.map(|w| quote(&w.to_string_lossy())).collect::<Vec<_>>().join(" ")
     }
 
+    /// Runs the command at the user's terminal, to its end. It stays in the terminal's foreground, so
+    /// that it may read and gets Ctrl-C itself; there is no deadline.
+    ///
+    /// # Errors
+    /// The program is missing, or the user interrupted the run; the child is dead then.
+    pub fn foreground(mut self) -> Result<ExitStatus> {
+        check_interrupt()?;
+        let line = self.line();
+        die_with_parent(&mut self.command);
+        tracing::debug!(%line, "call in the foreground");
+        let mut child = self.command.spawn().map_err(|e| start_fault(&line, &e))?;
+        loop {
+            if let Some(status) = child.try_wait()? {
+                return Ok(status);
+            }
+            if let Err(interrupted) = sleep(Duration::from_millis(50)) {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(interrupted);
+            }
+        }
+    }
+
     /// Runs the command; any exit status is an answer.
     ///
     /// # Errors
@@ -106,6 +128,7 @@ impl Call {
         let line = self.line();
         let stdin = if self.feed.is_some() { Stdio::piped() } else { Stdio::null() };
         self.command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::piped());
+        self.command.process_group(0);
         die_with_parent(&mut self.command);
         tracing::debug!(%line, "call");
         let start = Instant::now();
