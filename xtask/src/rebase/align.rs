@@ -17,6 +17,15 @@ pub struct Alignment {
 impl Alignment {
     /// Compares two files line by line, as git does (Myers, then sliding changes down).
     pub fn new(base: &Content, ours: &Content) -> Self {
+        Self::by(Algorithm::Myers, base, ours)
+    }
+
+    /// Compares two files by lines that are rare, as `git merge` does.
+    pub fn by_histogram(base: &Content, ours: &Content) -> Self {
+        Self::by(Algorithm::Histogram, base, ours)
+    }
+
+    fn by(algorithm: Algorithm, base: &Content, ours: &Content) -> Self {
         if base.oid == ours.oid {
             return Alignment { changes: Vec::new() };
         }
@@ -24,7 +33,7 @@ impl Alignment {
         input.reserve(base.len() as u32, ours.len() as u32);
         input.update_before(base.hashes().iter().copied());
         input.update_after(ours.hashes().iter().copied());
-        let mut diff = Diff::compute(Algorithm::Myers, &input);
+        let mut diff = Diff::compute(algorithm, &input);
         diff.postprocess_no_heuristic(&input);
         Alignment { changes: diff.hunks().collect() }
     }

@@ -196,7 +196,12 @@ fn merged_only(
     if !has_functions(&diff.path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
     }
-    let doubt = merge::compare(&made, &landed);
+    let doubt = match merge::compare(&made, &landed) {
+        None if merge::disputed(&base.before, &base.after, ours, &after.bytes) => {
+            Some(Doubt::Elsewhere("another way to compare the files gives another merge".into()))
+        }
+        doubt => doubt,
+    };
     let hunks = merge::report(&made, &landed);
     let why = format!("hunk {} does not apply: {}", misfit.hunk + 1, misfit.reason);
     Ok(match doubt {

@@ -48,6 +48,11 @@ pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
     if solid(base) == solid(ours) || solid(base) == solid(theirs) {
         return None;
     }
+    // Where both only take lines away side by side, so is what is left between them.
+    let takes = |changes: &[Hunk]| changes.iter().all(|c| c.after.is_empty());
+    if takes(&up) && takes(&down) {
+        return None;
+    }
     let mut bytes = Vec::new();
     let mut told = Vec::new();
     let mut at = 0;

@@ -54,8 +54,24 @@ pub fn merge(base: &Content, theirs: &Content, ours: &Content) -> Result<Merged,
 /// The merged file, if the two sides have changed nothing near each other; that is quickly told,
 /// and most merges are like that.
 pub fn apart(base: &Content, theirs: &Content, ours: &Content) -> Option<Vec<u8>> {
-    let upstream = Alignment::new(base, ours);
-    let patch = Alignment::new(base, theirs);
+    woven(&Alignment::new(base, ours), &Alignment::new(base, theirs), theirs, ours)
+}
+
+/// True if a merge that compares the files by what is rare in them (histogram) gives another file
+/// than `merged`. Where much has changed, the shortest difference may put a change beside lines
+/// that only look like its own: the second of two equal calls.
+pub fn disputed(base: &Content, theirs: &Content, ours: &Content, merged: &[u8]) -> bool {
+    let upstream = Alignment::by_histogram(base, ours);
+    let other = woven(&upstream, &Alignment::by_histogram(base, theirs), theirs, ours);
+    other.is_some_and(|other| other != merged)
+}
+
+fn woven(
+    upstream: &Alignment,
+    patch: &Alignment,
+    theirs: &Content,
+    ours: &Content,
+) -> Option<Vec<u8>> {
     let mut bytes = Vec::with_capacity(ours.bytes.len() + 4096);
     let mut at = 0;
     for (old, new) in patch.changes() {
