@@ -79,7 +79,8 @@ fn known(checkout: &Checkout, status: &nix_status::Status) -> Result<Known> {
     let mut sources = Vec::new();
     list(&root.join("xtask/tests"), "rs", &mut sources)?;
     for source in sources {
-        let with_lib = source.ends_with("nixos.rs");
+        let name = source.file_name().unwrap_or_default().to_string_lossy();
+        let with_lib = name.starts_with("nixos");
         let text = read(&source)?;
         if with_lib { &mut known.with_lib } else { &mut known.tests }.extend(tests_of(&text));
     }
