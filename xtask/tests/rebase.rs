@@ -7,113 +7,16 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
 
-use std::collections::BTreeMap;
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+#[path = "support/case.rs"]
+mod case;
+
 use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
-use xtask::version::SystemdVersion;
-
-struct Case {
-    name: String,
-    dir: tempfile::TempDir,
-    clone: PathBuf,
-    trees: BTreeMap<SystemdVersion, PathBuf>,
-}
-
-impl Case {
-    fn new(fixture: &Path) -> Case {
-        let dir = tempfile::tempdir().unwrap();
-        copy(&fixture.join("patches"), &dir.path().join("checkout/patches"));
-        fs::create_dir_all(dir.path().join("checkout/xtask")).unwrap();
-        let clone = dir.path().join("systemd.git");
-        let repo = git2::Repository::init_bare(&clone).unwrap();
-        let who = git2::Signature::new("a", "a@b", &git2::Time::new(0, 0)).unwrap();
-        let mut trees = BTreeMap::new();
-        for entry in fs::read_dir(fixture.join("trees")).unwrap() {
-            let path = entry.unwrap().path();
-            let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-            let tree = repo.find_tree(tree(&repo, &path)).unwrap();
-            let commit = repo.commit(None, &who, &who, &name, &tree, &[]).unwrap();
-            repo.reference(&format!("refs/tags/v{name}"), commit, false, "").unwrap();
-            trees.insert(name.parse().unwrap(), path);
-        }
-        let name = fixture.file_name().unwrap().to_str().unwrap().to_owned();
-        Case { name, dir, clone, trees }
-    }
-
-    fn checkout(&self) -> PathBuf {
-        self.dir.path().join("checkout")
-    }
-
-    fn run(&self, args: &[&str]) -> Output {
-        self.command("rebase-patches", args)
-    }
-
-    fn command(&self, command: &str, args: &[&str]) -> Output {
-        Command::new(env!("CARGO_BIN_EXE_xtask"))
-            .current_dir(self.checkout())
-            .args(["--quiet", "--offline", "--cache-dir"])
-            .arg(self.dir.path().join("cache"))
-            .arg("--systemd-git")
-            .arg(&self.clone)
-            .arg(command)
-            .args(args)
-            .output()
-            .unwrap()
-    }
-
-    /// The text without what changes from run to run.
-    fn plain(&self, bytes: &[u8]) -> String {
-        let text = String::from_utf8_lossy(bytes).replace(self.dir.path().to_str().unwrap(), "…");
-        let time = regex::Regex::new(r"\(\d+\.\d+ s\)").unwrap();
-        time.replace_all(&text, "(TIME)").into_owned()
-    }
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let to = to.join(entry.file_name());
-        if entry.path().is_dir() {
-            copy(&entry.path(), &to);
-        } else {
-            fs::copy(entry.path(), to).unwrap();
-        }
-    }
-}
-
-fn tree(repo: &git2::Repository, dir: &Path) -> git2::Oid {
-    let mut builder = repo.treebuilder(None).unwrap();
-    for entry in fs::read_dir(dir).unwrap() {
-        let entry = entry.unwrap();
-        if entry.path().is_dir() {
-            builder.insert(entry.file_name(), tree(repo, &entry.path()), 0o040_000).unwrap();
-        } else {
-            let blob = repo.blob(&fs::read(entry.path()).unwrap()).unwrap();
-            builder.insert(entry.file_name(), blob, 0o100_644).unwrap();
-        }
-    }
-    builder.write().unwrap()
-}
-
-fn files(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![dir.to_owned()];
-    while let Some(folder) = folders.pop() {
-        for entry in fs::read_dir(folder).into_iter().flatten() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                found.insert(path.strip_prefix(dir).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
-}
+use case::{Case, case, copy, files, stdout, tree};
 
 #[test]
 fn every_case_says_and_writes_what_it_should() {
@@ -204,14 +107,6 @@ fn apply_with_real_tools(case: &Case) {
             assert_eq!(theirs, patched, "{}: {tool} on {version} differs", case.name);
         }
     }
-}
-
-fn case(name: &str) -> Case {
-    Case::new(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/rebase").join(name))
-}
-
-fn stdout(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 /// The way out of a conflict that the command names.
@@ -351,130 +246,4 @@ fn a_part_of_the_series_gives_a_tree_of_its_own() {
     let error = patched(&["0002-b"]).unwrap_err();
     assert!(error.to_string().contains("needs a patch that is left out"), "{error}");
     assert!(patched(&["0009-x"]).is_err());
-}
-
-/// A nixpkgs as far as systemd's package goes, with patches of its own.
-struct Nixpkgs(PathBuf);
-
-impl Nixpkgs {
-    fn new(case: &Case, version: &str) -> Nixpkgs {
-        let nixpkgs = Nixpkgs(case.dir.path().join("nixpkgs"));
-        fs::create_dir_all(nixpkgs.folder()).unwrap();
-        nixpkgs.put("default.nix", &format!(
-            r#"{{ stdenv, lib, fetchFromGitHub, fetchzip, pname ? "systemd" }}:
-stdenv.mkDerivation (finalAttrs: {{
-  inherit pname;
-  version = "{version}";
-  src = fetchFromGitHub {{ rev = "v${{finalAttrs.version}}"; hash = lib.fakeHash; }};
-  patches = [
-    # For NixOS.
-    ./0001-first.patch
-  ]
-  ++ lib.optionals (stdenv.hostPlatform.isLinux && stdenv.hostPlatform.isGnu) [ ./0002-second.patch ]
-  ++ lib.optional stdenv.hostPlatform.isMusl (
-    let musl = fetchzip {{ url = "x"; }}; in [ (musl + "/0001-musl.patch") ]
-  );
-}})
-"#
-        ));
-        nixpkgs
-    }
-
-    fn folder(&self) -> PathBuf {
-        self.0.join(xtask::nixpkgs::FOLDER)
-    }
-
-    fn put(&self, name: &str, text: &str) {
-        fs::write(self.folder().join(name), text).unwrap();
-    }
-
-    /// A patch of src/core/a.c, as nixpkgs exports its own.
-    fn patch(&self, name: &str, before: &str, after: &str) {
-        let diff = diffy::create_patch(before, after).to_string();
-        let hunks = diff.split_once("@@").unwrap().1;
-        self.put(
-            name,
-            &format!(
-                "From 0000000000000000000000000000000000000000 Mon Sep 17 00:00:00 2001\n\
-             From: A <a@b>\nDate: Tue, 8 Jan 2013 15:46:30 +0100\nSubject: [PATCH] {name}\n\n---\n \
-             src/core/a.c | 2 +-\n 1 file changed, 1 insertion(+), 1 deletion(-)\n\n\
-             diff --git a/src/core/a.c b/src/core/a.c\nindex 1111111111..2222222222 100644\n\
-             --- a/src/core/a.c\n+++ b/src/core/a.c\n@@{hunks}"
-            ),
-        );
-    }
-}
-
-#[test]
-fn a_nixpkgs_in_a_folder_is_followed_offline() {
-    let case = case("moved");
-    let release =
-        fs::read_to_string(case.trees[&"258".parse().unwrap()].join("src/core/a.c")).unwrap();
-    let nixpkgs = Nixpkgs::new(&case, "258");
-    let first = release.replace("log(a + 1);", "log(a + 2);");
-    nixpkgs.patch("0001-first.patch", &release, &first);
-    // On top of the first, as nixpkgs applies them.
-    nixpkgs.patch("0002-second.patch", &first, &first.replace("log(a + 2);", "log(a + 3);"));
-    let folder = nixpkgs.0.to_str().unwrap();
-    let bump = |args: &[&str]| {
-        let run = case.command("bump-nixpkgs", &[&[folder][..], args].concat());
-        let said = [stdout(&run), String::from_utf8_lossy(&run.stderr).into_owned()].concat();
-        (run.status.code().unwrap(), said)
-    };
-    // A dry run tells, and writes nothing.
-    let before = files(&case.checkout());
-    let (code, said) = bump(&["--check"]);
-    assert_eq!(code, 1, "{said}");
-    assert_eq!(files(&case.checkout()), before);
-    let (code, said) = bump(&[]);
-    assert_eq!(code, 0, "{said}");
-    for part in [
-        "# Follow nixpkgs with systemd 258",
-        "- 2, seen for the first time",
-        "On top of them, 1 patch of plainboot applies without fuzz",
-    ] {
-        assert!(said.contains(part), "no `{part}` in {said}");
-    }
-    let read = |path: &str| fs::read_to_string(case.checkout().join(path)).unwrap();
-    assert!(read("overlays/systemd-patches.nix").contains("\"258\""));
-    assert!(read("patches/sources.lock").contains("258"));
-    let followed: serde_json::Value = serde_json::from_str(&read("nix/nixpkgs.json")).unwrap();
-    assert_eq!(followed["systemd"], "258");
-    assert_eq!(followed["patches"].as_array().unwrap().len(), 2);
-    assert_eq!(bump(&["--check"]).0, 0);
-
-    // Each way in which it does not fit is said, with nothing written over what was followed.
-    let kept = read("nix/nixpkgs.json");
-    nixpkgs.patch("0002-second.patch", &release, &release.replace("log(a + 1);", "log(a + 4);"));
-    let (code, said) = bump(&[]);
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("They do not all apply to the release"), "{said}");
-    let theirs = first.replace("        r = prepare(a);", "        r = prepare(a + 1);");
-    nixpkgs.patch("0002-second.patch", &first, &theirs);
-    let (code, said) = bump(&[]);
-    assert_eq!(code, 1, "{said}");
-    for part in
-        ["these do not fit", "`0001-a`", "new text: `0002-second.patch`", "patches/ID/258.patch"]
-    {
-        assert!(said.contains(part), "no `{part}` in {said}");
-    }
-    assert_eq!(read("nix/nixpkgs.json"), kept);
-
-    // What is no nixpkgs, or one that is written in another way.
-    let (code, said) = bump(&["--json"]);
-    assert_eq!((code, said.contains("\"pull_request\"")), (1, true), "{said}");
-    nixpkgs.put("default.nix", "{ version = \"258\"; patches = map f [ ]; }");
-    let (code, said) = bump(&[]);
-    assert_eq!(code, 2, "{said}");
-    assert!(said.contains("systemd/default.nix: `patches` has something else"), "{said}");
-    for (named, code, part) in [
-        ("./nowhere", 2, "./nowhere: no such folder"),
-        (case.dir.path().to_str().unwrap(), 2, "name the folder of a nixpkgs"),
-        ("nixos-unstable", 77, "--offline: nixpkgs nixos-unstable is not fetched"),
-    ] {
-        let run = case.command("bump-nixpkgs", &[named]);
-        let said = String::from_utf8_lossy(&run.stderr);
-        assert_eq!(run.status.code(), Some(code), "{named}: {said}");
-        assert!(said.contains(part), "{named}: no `{part}` in {said}");
-    }
 }
