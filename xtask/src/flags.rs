@@ -66,6 +66,7 @@ pub enum Command {
     Resolve(cmd::resolve::Args),
     RangeDiff(cmd::range_diff::Args),
     Bisect(cmd::bisect::Args),
+    NewRelease(cmd::new_release::Args),
     BumpNixpkgs(cmd::bump_nixpkgs::Args),
     NixStatus(cmd::nix_status::Args),
     Bench(cmd::bench::Args),

@@ -73,7 +73,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 
     // Overlay, variants and lock follow from the version; its own output is not this one's result.
     let aside = ui.aside();
-    let rebase = rebase_patches::Args::one(version.to_string(), args.check);
+    let rebase = rebase_patches::Args::of(vec![version.to_string()], args.check);
     let carried = rebase_patches::run(&Context { ui: &aside, ..context.clone() }, &rebase)?;
 
     let step = ui.step("apply nixpkgs' own patches, then these");

@@ -12,6 +12,7 @@ pub mod bump_nixpkgs;
 pub mod ci_matrix;
 pub mod doctor;
 pub mod explain;
+pub mod new_release;
 pub mod nix_status;
 mod prepare;
 pub mod range_diff;
@@ -68,6 +69,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Resolve(args) => resolve::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Run(args) => run::run(&context, args),
+        Command::NewRelease(args) => new_release::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),

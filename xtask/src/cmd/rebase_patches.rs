@@ -53,9 +53,9 @@ pub struct Args {
 }
 
 impl Args {
-    /// One version alone.
-    pub(super) fn one(version: String, check: bool) -> Self {
-        Args { versions: vec![version], check, ..Args::default() }
+    /// These versions, beside those that were verified before.
+    pub(super) fn of(versions: Vec<String>, check: bool) -> Self {
+        Args { versions, check, ..Args::default() }
     }
 }
 
@@ -100,6 +100,21 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     if let Some(rev) = &args.to {
         return bisect::run(context, &bisect::Args::ahead(rev));
     }
+    carry(context, args).map(|carried| carried.status)
+}
+
+/// What came of it, for a command that goes on.
+pub(super) struct Carried {
+    pub status: Status,
+    pub runs: Vec<VersionRun>,
+    /// Versions on which a refusal can reach places that nobody has looked at.
+    pub unseen: Vec<SystemdVersion>,
+    /// Below the checkout, with `/`.
+    pub changed: Vec<String>,
+}
+
+/// Carries, writes and reports.
+pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
     let ui = context.ui;
     let patches = context.checkout.patches();
     let series = series::load(&patches)?;
@@ -189,7 +204,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         ui.result(&rebase_text::changes(&settled, &changed, &gone, args.check));
         ui.result(&rebase_text::summary(&runs, seconds));
     }
-    Ok(status(&runs, args.check && !changed.is_empty()).and(rebase_sites::status(&sites)))
+    let status = status(&runs, args.check && !changed.is_empty()).and(rebase_sites::status(&sites));
+    Ok(Carried { status, runs, unseen: unseen.into_iter().collect(), changed })
 }
 
 /// The versions to work on, with their sources, and those that were verified before (by the lock,

@@ -55,9 +55,9 @@ struct Major {
 }
 
 #[derive(Debug, Serialize)]
-struct Newer {
-    version: SystemdVersion,
-    from: String,
+pub(super) struct Newer {
+    pub version: SystemdVersion,
+    pub from: String,
 }
 
 /// Where one version was proved to run, and whether that is still what the patches give.
@@ -164,12 +164,13 @@ fn majors(sources: &Sources<'_>, known: &[Available], proofs: Vec<Proof>) -> Vec
     majors.into_values().collect()
 }
 
-fn newer(sources: &Sources<'_>, known: &[Available]) -> Vec<Newer> {
+pub(super) fn newer(sources: &Sources<'_>, known: &[Available]) -> Vec<Newer> {
     let newest_of =
         |major: u32| sources.lock().iter().map(|l| l.version).filter(|v| v.major == major).max();
     let newest = sources.lock().iter().map(|l| l.version).max();
     known
         .iter()
+        .filter(|a| !a.version.is_candidate() && a.refused.is_none())
         .filter(|a| !a.locked && (newest_of(a.version.major) < Some(a.version)))
         // Of majors before the oldest that is carried there is nothing to want.
         .filter(|a| newest_of(a.version.major).is_some() || newest < Some(a.version))
@@ -208,7 +209,7 @@ fn next(document: &Document) -> Vec<String> {
     let mut next = Vec::new();
     if !document.newer.is_empty() {
         let versions: Vec<String> = document.newer.iter().map(|n| n.version.to_string()).collect();
-        next.push(format!("cargo xtask rebase-patches {}", versions.join(" ")));
+        next.push(format!("cargo xtask new-release {}", versions.join(" ")));
     }
     let proofs = || document.majors.iter().flat_map(|m| &m.booted);
     let mut again: Vec<String> =
@@ -325,7 +326,7 @@ mod tests {
         assert_eq!(
             document.next,
             [
-                "cargo xtask rebase-patches 263.1",
+                "cargo xtask new-release 263.1",
                 "cargo xtask test-image --record --systemd 261.1 260.1"
             ]
         );
