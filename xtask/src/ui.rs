@@ -40,7 +40,7 @@ pub struct Ui {
 }
 
 /// A finished step, for the table of minutes at the end of a run.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct StepRecord {
     pub title: String,
     pub seconds: f64,

@@ -12,6 +12,7 @@ pub mod expect;
 pub mod figures;
 pub mod known;
 pub mod record;
+pub mod timeline;
 pub mod verdict;
 
 use std::path::Path;
@@ -291,26 +292,20 @@ impl Judge<'_> {
     }
 }
 
-/// Times of the boot; PID 1's own count is asked for only where it can answer.
+/// Times of the boot; PID 1's own are asked for only where it can answer.
 fn measure(bench: &Bench<'_>) -> Result<Boot> {
-    let userspace = if bench.booted.state == "running" {
-        let show = "systemctl show --value --property=UserspaceTimestampMonotonic \
-                    --property=FinishTimestampMonotonic";
-        let answer =
-            bench.main.shell(bench.site.engine.patience(Duration::from_secs(5)), show)?.text();
-        let times: Vec<u64> = answer.lines().filter_map(|l| l.parse().ok()).collect();
-        match times.as_slice() {
-            [a, b] if a.min(b) > &0 => Some(a.abs_diff(*b) / 1000),
-            _ => None,
-        }
+    let said = if bench.booted.state == "running" {
+        let patience = bench.site.engine.patience(Duration::from_secs(5));
+        bench.main.shell(patience, timeline::ASK)?.text()
     } else {
-        None
+        String::new()
     };
     Ok(Boot {
         state: bench.booted.state.clone(),
         start_ms: ms(bench.main.returned - bench.main.called),
         answer_ms: ms(bench.booted.elapsed),
-        userspace_ms: userspace,
+        userspace_ms: timeline::userspace_ms(&said),
+        timeline: timeline::spans(&said),
     })
 }
 

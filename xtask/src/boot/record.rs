@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::ablation::Ablation;
 use super::checks::Group;
 use super::evidence::Evidence;
+use super::timeline::Span;
 use super::verdict::{Outcome, Verdict};
 use crate::engine::Facts;
-use crate::ui::{Tone, Ui, wrap};
+use crate::ui::{StepRecord, Tone, Ui, wrap};
 use crate::version::SystemdVersion;
 
 /// The number of the document's form; raised when a reader of the old form would misread it.
@@ -32,6 +33,9 @@ pub struct Record {
     /// The series without one patch, for each patch; with `--ablate`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub ablations: Vec<Ablation>,
+    /// What the command did until then, such as building a version; empty in older records.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepRecord>,
     /// From the start of the command to its last verdict.
     pub seconds: f64,
 }
@@ -62,6 +66,9 @@ pub struct Boot {
     pub answer_ms: u64,
     /// PID 1's own count.
     pub userspace_ms: Option<u64>,
+    /// Which unit took how long; empty in records from before it was asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub timeline: Vec<Span>,
 }
 
 /// One check's result.
@@ -125,7 +132,7 @@ pub fn table(subject: &Subject, ui: &Ui) -> String {
         out += &rows(row, ui);
     }
     out += &format!("  {}\n", counts(&subject.checks));
-    let Boot { state, start_ms, answer_ms, userspace_ms } = &subject.boot;
+    let Boot { state, start_ms, answer_ms, userspace_ms, timeline: _ } = &subject.boot;
     let own = userspace_ms.map_or(String::new(), |ms| format!(", PID 1 counts {ms} ms"));
     out += &format!("  boot: {state} after {answer_ms} ms (docker run {start_ms} ms{own})\n");
     out

@@ -85,6 +85,7 @@ pub fn run_on(
         engine: engine.facts.clone(),
         subjects: Vec::new(),
         ablations: Vec::new(),
+        steps: Vec::new(),
         seconds: 0.0,
     };
     let all = |check: &Check| match args.only.as_slice() {
@@ -100,6 +101,7 @@ pub fn run_on(
         }
         record.subjects.push(subject);
         // After each, so that an interrupt loses nothing.
+        record.steps = context.ui.steps();
         record.seconds = begin.elapsed().as_secs_f64();
         save(&dir, &record)
     };
@@ -107,6 +109,7 @@ pub fn run_on(
     if let Some(image) = &args.image {
         let bench = Bench { context, engine, dir: &dir, args };
         record.subjects.push(bench.examine_made(image, &all)?);
+        record.steps = context.ui.steps();
         record.seconds = begin.elapsed().as_secs_f64();
         save(&dir, &record)?;
     } else if let Some((main, stock)) = &ready {
@@ -136,6 +139,7 @@ pub fn run_on(
                 let seen = ablate::ablate(&bench, &sources, pair, parts)?;
                 record.subjects.extend(seen.whole);
                 record.ablations.extend(seen.ablations);
+                record.steps = context.ui.steps();
                 record.seconds = begin.elapsed().as_secs_f64();
                 save(&dir, &record)?;
             }
