@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use anyhow::Result;
 
-use super::{Context, test};
+use super::{Context, test_plan};
 use crate::atomic::ChangeSet;
 use crate::fault::{Fault, Status};
 use crate::render::matrix;
@@ -46,7 +46,7 @@ impl FromStr for Shard {
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let lock = Lock::load(&context.checkout.lock())?;
     let verified: Vec<_> = lock.iter().map(|entry| entry.version).collect();
-    let whole = matrix::matrix(&verified, &test::MAJORS, &disk::SUITES, disk::SUITE);
+    let whole = matrix::matrix(&verified, &test_plan::MAJORS, &disk::SUITES, disk::SUITE);
     if whole.include.is_empty() {
         return Err(Fault::new(format!("{} has no release", context.checkout.lock().display()))
             .hint("cargo xtask rebase-patches")

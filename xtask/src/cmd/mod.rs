@@ -28,6 +28,7 @@ pub mod status;
 pub mod test;
 pub mod test_image;
 mod test_nixos;
+mod test_plan;
 pub mod test_systemd;
 pub mod test_vm;
 

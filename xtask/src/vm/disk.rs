@@ -5,14 +5,13 @@
 //! the console) is in `vm-tests/debian`, a folder laid over the root.
 
 use std::fs;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::overlay::{self, Entry};
 use crate::arch::Arch;
 use crate::exec::{Call, Job};
 use crate::fault::Fault;
@@ -169,7 +168,7 @@ impl Disk {
 /// # Errors
 /// No Debian mirror in the host's apt, a program is missing or fails, too little space.
 pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> Result<Disk> {
-    let files = read_overlay(overlay)?;
+    let files = overlay::read(overlay)?;
     let inputs =
         serde_json::to_vec(&(RULES, suite, arch, PACKAGES, MASKED, ASSEMBLE, DISK_BYTES, &files))?;
     let digest = digest_of(&inputs);
@@ -204,7 +203,7 @@ fn make(cache: &Cache, disk: &Disk, files: &[Entry], ui: &Ui) -> Result<()> {
     write_sources(&archive, &disk.suite, &part.path().join("guest.sources"))?;
     let packages = debootstrap(disk, part.path(), |line| step.detail(line))?;
     step.detail("making the disk");
-    write_overlay(files, &part.path().join("overlay"))?;
+    overlay::write(files, &part.path().join("overlay"))?;
     make_key(part.path())?;
     assemble(part.path())?;
     let ready = Disk::at(part.path(), disk.arch, &disk.suite);
@@ -301,62 +300,6 @@ fn assemble(part: &Path) -> Result<()> {
         .run(|_| ())
 }
 
-/// A file of the folder that is laid over the root.
-#[derive(Debug, Serialize)]
-struct Entry {
-    /// Relative.
-    path: PathBuf,
-    kind: EntryKind,
-}
-
-#[derive(Debug, Serialize)]
-enum EntryKind {
-    File(Vec<u8>),
-    Link(PathBuf),
-}
-
-fn read_overlay(dir: &Path) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    let mut folders = vec![PathBuf::new()];
-    while let Some(folder) = folders.pop() {
-        let listed = fs::read_dir(dir.join(&folder))
-            .with_context(|| format!("cannot read {}", dir.join(&folder).display()))?;
-        for entry in listed {
-            let entry = entry?;
-            let path = folder.join(entry.file_name());
-            let kind = entry.file_type()?;
-            if kind.is_dir() {
-                folders.push(path);
-            } else if kind.is_symlink() {
-                entries.push(Entry { path, kind: EntryKind::Link(fs::read_link(entry.path())?) });
-            } else {
-                entries.push(Entry { path, kind: EntryKind::File(fs::read(entry.path())?) });
-            }
-        }
-    }
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(entries)
-}
-
-/// Writes the entries with fixed modes: the checkout's umask does not show in the guest.
-fn write_overlay(entries: &[Entry], dir: &Path) -> Result<()> {
-    for entry in entries {
-        let path = dir.join(&entry.path);
-        if let Some(parent) = path.parent() {
-            fs::create_dir_all(parent)?;
-        }
-        match &entry.kind {
-            EntryKind::File(bytes) => {
-                let mut file =
-                    fs::OpenOptions::new().write(true).create_new(true).mode(0o644).open(&path)?;
-                file.write_all(bytes)?;
-            }
-            EntryKind::Link(target) => std::os::unix::fs::symlink(target, &path)?,
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -380,22 +323,5 @@ mod tests {
         assert!(!disk.finished());
         fs::write(&disk.image, "abc").unwrap();
         assert!(disk.finished());
-    }
-
-    #[test]
-    fn the_guest_s_own_files_are_units_that_exist_and_links_to_them() {
-        let root = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-tests/debian");
-        let entries = read_overlay(Path::new(root)).unwrap();
-        assert!(entries.len() > 3);
-        for entry in &entries {
-            if let EntryKind::Link(target) = &entry.kind {
-                let folder = Path::new(root).join(entry.path.parent().unwrap());
-                assert!(folder.join(target).is_file(), "{}", entry.path.display());
-            }
-        }
-        let dir = tempfile::tempdir().unwrap();
-        write_overlay(&entries, dir.path()).unwrap();
-        let again = read_overlay(dir.path()).unwrap();
-        assert_eq!(format!("{again:?}"), format!("{entries:?}"));
     }
 }

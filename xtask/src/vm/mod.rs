@@ -12,6 +12,7 @@
 pub mod console;
 pub mod disk;
 pub mod link;
+mod overlay;
 pub mod qemu;
 
 use std::path::{Path, PathBuf};
