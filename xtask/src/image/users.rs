@@ -14,9 +14,8 @@ use super::{EPOCH_S, Layer};
 use crate::exec::Call;
 use crate::fault::Fault;
 
-/// The data base of users, and each file's mode where the base has none.
-const FILES: [(&str, u32); 4] =
-    [("etc/group", 0o644), ("etc/gshadow", 0o600), ("etc/passwd", 0o644), ("etc/shadow", 0o600)];
+/// The data base of users.
+const FILES: [&str; 4] = ["etc/group", "etc/gshadow", "etc/passwd", "etc/shadow"];
 
 /// Where sysusers.d(5) files are, the stronger first.
 const RULES: [&str; 2] = ["etc/sysusers.d", "usr/lib/sysusers.d"];
@@ -50,7 +49,7 @@ fn users(base: &Base, systemd: &Path) -> Result<Option<Layer>> {
         fs::create_dir_all(path.parent().unwrap_or(root.path()))?;
         fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))
     };
-    for (file, _) in FILES {
+    for file in FILES {
         if let Some(bytes) = contents.bytes(file)? {
             put(Path::new(file), &bytes)?;
         }
@@ -82,16 +81,20 @@ fn users(base: &Base, systemd: &Path) -> Result<Option<Layer>> {
         .text()?;
     let mut tar = tar::Builder::new(Vec::new());
     let mut changed = false;
-    for (file, mode) in FILES {
-        let Ok(bytes) = fs::read(root.path().join(file)) else { continue };
+    for file in FILES {
         let before = contents.file(file)?;
+        // Where a base keeps no passwords, none are added: nobody of systemd's has one.
+        if before.is_none() && file.ends_with("shadow") {
+            continue;
+        }
+        let Ok(bytes) = fs::read(root.path().join(file)) else { continue };
         if before.as_ref().is_some_and(|old| old.bytes == bytes) {
             continue;
         }
         changed = true;
         let mut header = tar::Header::new_gnu();
         header.set_mtime(EPOCH_S);
-        header.set_mode(before.as_ref().map_or(mode, |old| old.mode));
+        header.set_mode(before.as_ref().map_or(0o644, |old| old.mode));
         header.set_uid(before.as_ref().map_or(0, |old| old.uid));
         header.set_gid(before.as_ref().map_or(0, |old| old.gid));
         header.set_size(bytes.len() as u64);
