@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use super::blocks::{self, Blocks};
-use super::content::Content;
+use super::content::{Content, Piece};
 use crate::patch::{FileDiff, Hunk, Kind};
 
 /// All hunks of a file found their sites.
@@ -144,6 +144,19 @@ impl Applied {
             true
         });
         bytes
+    }
+
+    /// As [`Applied::bytes`], with its lines known.
+    pub fn content(&self, diff: &FileDiff, file: &Content) -> Content {
+        let mut pieces = Vec::new();
+        let mut at = 0;
+        for (hunk, site) in diff.hunks.iter().zip(&self.sites) {
+            pieces.push(Piece::Lines(at, site.line));
+            pieces.extend(hunk.new_side().map(Piece::Own));
+            at = site.line + hunk.old_side().count();
+        }
+        pieces.push(Piece::Lines(at, file.len()));
+        file.assembled(&pieces)
     }
 
     /// True if the patched file is `wanted`; nothing is built for this.

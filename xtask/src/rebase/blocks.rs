@@ -63,11 +63,18 @@ impl Blocks {
     pub fn scan(bytes: &[u8]) -> Blocks {
         let mut scanner = Scanner::default();
         let mut count = 0;
+        // Where a comment or a directive may start, from the line on that is looked at.
+        let mut marks = memchr::memchr2_iter(b'/', b'#', bytes).peekable();
+        let mut at = 0;
         for (index, line) in crate::patch::split_lines(bytes).enumerate() {
+            at += line.len();
+            let mut marked = false;
+            while marks.next_if(|mark| *mark < at).is_some() {
+                marked = true;
+            }
             // Most lines are indented statements: nothing starts, nothing ends.
-            let plain = matches!(line.first(), Some(b' ' | b'\t' | b'\n'))
-                && scanner.is_idle()
-                && memchr::memchr2(b'/', b'#', line).is_none();
+            let plain =
+                matches!(line.first(), Some(b' ' | b'\t' | b'\n')) && scanner.is_idle() && !marked;
             if !plain {
                 scanner.line(index, line);
             }

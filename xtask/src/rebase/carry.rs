@@ -26,7 +26,7 @@ impl Base {
     /// `None` if the diff does not apply to `before`.
     pub fn new(diff: &FileDiff, before: Arc<Content>) -> Result<Option<Self>, git2::Error> {
         let Ok(applied) = on_base(diff, &before) else { return Ok(None) };
-        let after = Arc::new(Content::new(applied.bytes(diff, &before)));
+        let after = Arc::new(applied.content(diff, &before));
         let functions = applied.sites.into_iter().map(|s| s.functions).collect();
         let reverse = expected(&diff.reversed(), &after);
         Ok(Some(Base { before, after, forward: Expected::Functions(functions), reverse }))
@@ -167,7 +167,7 @@ fn positioned(
     };
     let after = match reason {
         Some(_) => None,
-        None => Some(Arc::new(Content::new(applied.bytes(diff, ours)))),
+        None => Some(Arc::new(applied.content(diff, ours))),
     };
     Carried { outcome, after, reason, hunks, collisions: Vec::new(), cross_checked }
 }

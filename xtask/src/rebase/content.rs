@@ -20,6 +20,14 @@ pub struct Content {
     blocks: OnceLock<Blocks>,
 }
 
+/// A part of a file that is made of another one.
+pub enum Piece<'a> {
+    /// The lines from the first number (from 0) up to the second.
+    Lines(usize, usize),
+    /// A line, with its line end.
+    Own(&'a [u8]),
+}
+
 impl Content {
     /// Bytes that may not be in any repository yet.
     pub fn new(bytes: Vec<u8>) -> Self {
@@ -59,21 +67,52 @@ impl Content {
         &self.bytes[offset(from)..offset(to.max(from))]
     }
 
+    /// The content that `pieces` make: runs of lines of this file, and lines of their own. Where
+    /// lines start is taken over instead of looked for.
+    pub fn assembled(&self, pieces: &[Piece<'_>]) -> Content {
+        let size = |piece: &Piece<'_>| match piece {
+            Piece::Lines(from, to) => self.lines(*from, *to).len(),
+            Piece::Own(line) => line.len(),
+        };
+        let mut bytes = Vec::with_capacity(pieces.iter().map(size).sum());
+        let mut starts = Vec::with_capacity(self.starts.len() + pieces.len());
+        for piece in pieces {
+            match piece {
+                Piece::Lines(from, to) => {
+                    let lines = self.starts.get(*from..*to).unwrap_or_default();
+                    let (to, from) = (bytes.len(), lines.first().copied().unwrap_or_default());
+                    starts.extend(lines.iter().map(|start| start - from + to));
+                }
+                Piece::Own(_) => starts.push(bytes.len()),
+            }
+            match piece {
+                Piece::Lines(from, to) => bytes.extend_from_slice(self.lines(*from, *to)),
+                Piece::Own(line) => bytes.extend_from_slice(line),
+            }
+        }
+        starts.push(bytes.len());
+        let oid = patch::blob_id(&bytes);
+        Content { oid, bytes, starts, hashes: OnceLock::new(), blocks: OnceLock::new() }
+    }
+
     /// The lines (from 0) at which `text`, made of whole lines, is found. Finds may overlap.
     pub fn find(&self, text: &[u8], most: usize) -> Vec<usize> {
-        let wanted: Vec<&[u8]> = patch::split_lines(text).collect();
-        // The longest line is the least common one, more often than not.
-        let Some(probe) = (0..wanted.len()).max_by_key(|&i| wanted[i].len()) else {
-            return Vec::new();
-        };
-        let (hash, count) = (hash_line(wanted[probe]), wanted.len());
-        let hashes = self.hashes();
-        let found = hashes.iter().enumerate().skip(probe).filter(|(_, h)| **h == hash);
+        let finder = memchr::memmem::Finder::new(text);
+        let mut found = Vec::new();
+        let mut from = 0;
+        while found.len() < most
+            && !text.is_empty()
+            && let Some(at) = self.bytes.get(from..).and_then(|rest| finder.find(rest))
+        {
+            // Only from the start of a line to the end of one.
+            let at = from + at;
+            let line = self.starts.partition_point(|start| *start <= at) - 1;
+            if self.starts[line] == at && self.starts.binary_search(&(at + text.len())).is_ok() {
+                found.push(line);
+            }
+            from = self.starts.get(line + 1).copied().unwrap_or(self.bytes.len());
+        }
         found
-            .map(|(line, _)| line - probe)
-            .filter(|line| line + count <= self.len() && self.lines(*line, line + count) == text)
-            .take(most)
-            .collect()
     }
 
     /// A hash of each line. Equal lines have equal hashes; that others differ is as good as
@@ -93,4 +132,41 @@ impl Content {
 fn hash_line(line: &[u8]) -> u64 {
     const FIXED: foldhash::quality::FixedState = foldhash::quality::FixedState::with_seed(0);
     FIXED.hash_one(line)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_assembled_has_the_lines_of_its_bytes() {
+        for text in ["", "a\n", "a\nb\nc\nd", "a\n\n\nd\n"] {
+            let file = Content::new(text.into());
+            let most = file.len();
+            for (from, to) in (0..=most).flat_map(|f| (f..=most).map(move |t| (f, t))) {
+                let open = from == most || to < most || text.ends_with('\n') || text.is_empty();
+                let last: &[u8] = if open { b"x" } else { b"" };
+                let mut pieces = vec![Piece::Own(b"new\n"), Piece::Lines(from, to)];
+                if !last.is_empty() {
+                    pieces.push(Piece::Own(last));
+                }
+                let made = file.assembled(&pieces);
+                let scanned = Content::new([&b"new\n"[..], file.lines(from, to), last].concat());
+                assert_eq!((&made.starts, made.oid), (&scanned.starts, scanned.oid), "{text:?}");
+            }
+        }
+        assert_eq!(Content::new(b"a\n".to_vec()).assembled(&[]).len(), 0);
+    }
+
+    #[test]
+    fn whole_lines_are_found_and_may_overlap() {
+        let file = Content::new(b"a\nba\na\na\na".to_vec());
+        assert_eq!(file.find(b"a\na\n", 9), [2]);
+        assert_eq!(file.find(b"a\n", 9), [0, 2, 3]);
+        assert_eq!(file.find(b"a\n", 2), [0, 2]);
+        assert_eq!(file.find(b"a", 9), [4]);
+        assert_eq!(file.find(b"", 9), [0; 0]);
+        let equal = Content::new(b"a\na\na\n".to_vec());
+        assert_eq!(equal.find(b"a\na\n", 9), [0, 1]);
+    }
 }
