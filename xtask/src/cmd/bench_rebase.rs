@@ -47,7 +47,17 @@ struct Document {
     first: Stages,
     /// A run that knows what the first one has proved.
     again: Stages,
+    /// The most memory that this process has held in one whole run, in MiB.
+    peak_mib: Option<u64>,
     contenders: Vec<Contender>,
+}
+
+/// The most memory that this process has held so far, as the kernel counted it.
+fn peak_mib() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"))?;
+    let kib: u64 = line.trim().strip_suffix(" kB")?.trim().parse().ok()?;
+    Some(kib / 1024)
 }
 
 /// Milliseconds of the fastest round, by stage.
@@ -97,10 +107,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 
     let input = Input { git: &git, patches: &patches, series: &series, targets: &targets };
     let (mut first, mut again): (Option<Stages>, Option<Stages>) = (None, None);
-    let mut runs = Vec::new();
+    let (mut runs, mut peak) = (Vec::new(), None);
     let step = ui.step("our way");
     for _ in 0..args.rounds.max(1) {
         let (round, facts, found) = ours(&input, &versions, Facts::default())?;
+        // Later rounds hold the answers of the one before, too.
+        peak = peak.or_else(peak_mib);
         first = Some(first.map_or(round, |best| best.least(round)));
         let (round, _, _) = ours(&input, &versions, facts)?;
         again = Some(again.map_or(round, |best| best.least(round)));
@@ -144,6 +156,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         threads: std::thread::available_parallelism().map_or(1, usize::from),
         first,
         again: stages,
+        peak_mib: peak,
         contenders,
     };
     if context.global.json {
@@ -400,6 +413,9 @@ fn text(d: &Document) -> String {
             "  {name:<26}{:>7.0} ms   carry {:.0}, choose {:.0}, verify {:.0}; processor {:.0}",
             s.total_ms, s.carry_ms, s.variants_ms, s.verify_ms, s.cpu_ms
         );
+    }
+    if let Some(mib) = d.peak_mib {
+        let _ = writeln!(text, "  memory at its most: {mib} MiB");
     }
     for c in &d.contenders {
         let _ = writeln!(

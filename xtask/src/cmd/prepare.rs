@@ -71,7 +71,7 @@ pub fn recipes(
     versions: &[SystemdVersion],
 ) -> Result<(Vec<Pair>, Status)> {
     let (series, runs) = carry(context, sources, versions)?;
-    for text in rebase_text::problems(&series, &runs, context.ui) {
+    for text in rebase_text::problems(&series, &runs, context.global.verbose > 0, context.ui) {
         context.ui.result(&text);
     }
     let all_fit = runs.iter().all(VersionRun::is_settled);

@@ -187,7 +187,7 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
         ui.json(&document(&engine, &runs, &settled, &kept, &sites, changed.clone(), seconds)?)?;
     } else {
         ui.result(&rebase_text::table(&series, &runs, ui));
-        for text in rebase_text::problems(&series, &runs, ui) {
+        for text in rebase_text::problems(&series, &runs, context.global.verbose > 0, ui) {
             ui.result(&text);
         }
         if let Some(text) = rebase_sites::text(&sites, &sources, &runs, ui) {

@@ -81,7 +81,8 @@ pub fn names(versions: &[SystemdVersion]) -> String {
 }
 
 /// What a person must look at: each problem once, with all versions that have it.
-pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
+pub fn problems(series: &Series, runs: &[VersionRun], verbose: bool, ui: &Ui) -> Vec<String> {
+    let mut count = 0;
     let mut texts = Vec::new();
     for (index, patch) in series.patches.iter().enumerate() {
         let cells = runs.iter().filter_map(|r| Some((r.version, r.cells.get(index)?)));
@@ -116,9 +117,17 @@ pub fn problems(series: &Series, runs: &[VersionRun], ui: &Ui) -> Vec<String> {
         if let Some(text) = unchecked(&patch.id, runs, index) {
             texts.push(text);
         }
-        if let Some(text) = rivals(&patch.id, runs, index) {
-            texts.push(text);
+        let named = rivals(&patch.id, runs, index);
+        if verbose {
+            texts.extend(named);
+        } else {
+            count += named.len();
         }
+    }
+    if count > 0 {
+        texts.push(format!(
+            "{count} variants apply too where a nearer one was taken, to another result; -v names them"
+        ));
     }
     texts
 }
@@ -191,7 +200,7 @@ fn unchecked(id: &str, runs: &[VersionRun], index: usize) -> Option<String> {
 }
 
 /// Variants that would apply as well, with another result: the nearest was taken.
-fn rivals(id: &str, runs: &[VersionRun], index: usize) -> Option<String> {
+fn rivals(id: &str, runs: &[VersionRun], index: usize) -> Vec<String> {
     let mut found: BTreeMap<(SystemdVersion, SystemdVersion), Vec<SystemdVersion>> =
         BTreeMap::new();
     for run in runs {
@@ -208,8 +217,7 @@ fn rivals(id: &str, runs: &[VersionRun], index: usize) -> Option<String> {
             names(versions)
         )
     };
-    let lines: Vec<String> = found.iter().map(line).collect();
-    (!lines.is_empty()).then(|| lines.join("\n"))
+    found.iter().map(line).collect()
 }
 
 /// Which variants came and went, and the files that changed.
