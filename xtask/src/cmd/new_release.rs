@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `cargo xtask new-release`
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use anyhow::Result;
@@ -218,14 +219,19 @@ fn pull_request(new: &[&VersionRun], carried: &Carried, lock: &Lock) -> String {
             }
         };
     }
-    let patches: Vec<&String> = carried.changed.iter().filter(|f| f.ends_with(".patch")).collect();
-    let _ = match patches.as_slice() {
-        [] => writeln!(text, "\nNo patch had to change: the variants that are there cover it."),
-        some => {
-            let list: Vec<String> = some.iter().map(|f| format!("- `{f}`")).collect();
-            writeln!(text, "\nTo review:\n\n{}", list.join("\n"))
-        }
-    };
+    // Written now, or before by a person for one of these versions.
+    let written = carried.changed.iter().filter(|f| f.ends_with(".patch")).cloned();
+    let own = new.iter().flat_map(|run| {
+        let made_here = run.cells.iter().filter(|c| c.from == Some(run.version));
+        made_here.map(|c| format!("patches/{}/{}.patch", c.patch, run.version))
+    });
+    let patches: BTreeSet<String> = written.chain(own).collect();
+    if patches.is_empty() {
+        text += "\nNo patch had to change: the variants that are there cover it.\n";
+    } else {
+        let list: String = patches.iter().map(|f| format!("- `{f}`\n")).collect();
+        let _ = write!(text, "\nVariants made for these versions, to review:\n\n{list}");
+    }
     text
 }
 

@@ -107,8 +107,9 @@ pub fn problems(series: &Series, runs: &[VersionRun], verbose: bool, ui: &Ui) ->
                 )
             } else {
                 format!(
-                    "  solve it: write patches/{} for one of these, then run\n  \
-                     cargo xtask rebase-patches {first}\n",
+                    "  solve it: cargo xtask resolve {} {first}\n  \
+                     or write patches/{}, and run cargo xtask rebase-patches {first}\n",
+                    patch.id,
                     file.display()
                 )
             };
