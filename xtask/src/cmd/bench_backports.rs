@@ -14,7 +14,7 @@ use super::Context;
 use crate::exec::Call;
 use crate::fault::{Fault, Status};
 use crate::foreign::Trees;
-use crate::rebase::{self, Backport, Changes, Method, Outcome, Replayed, Spent};
+use crate::rebase::{self, Asked, Backport, Changes, Method, Outcome, Replayed, Spent};
 
 /// Carry every `(cherry picked from commit …)` of a stable branch again, and compare with what the
 /// maintainers made of it
@@ -35,6 +35,11 @@ pub struct Args {
     /// has fewer conflicts
     #[arg(long)]
     last: bool,
+
+    /// Also name the upstream commit that broke a hunk, in what git leaves as conflict, and say how
+    /// long that takes
+    #[arg(long)]
+    culprits: bool,
 
     /// Name the commits of this class: a row of the table, or wrong, `resolved wrong`,
     /// `not needed wrong`, other (as git, other than the maintainers)
@@ -80,6 +85,34 @@ struct Document {
     deeper_ms: f64,
     cases_per_second: f64,
     threads: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    culprits: Option<Culprits>,
+}
+
+/// How long naming the commit that broke a hunk took, in milliseconds.
+#[derive(Debug, Clone, Serialize)]
+struct Culprits {
+    hunks: usize,
+    named: usize,
+    median_ms: f64,
+    /// Nineteen of twenty took less.
+    p95_ms: f64,
+    most_ms: f64,
+}
+
+impl Culprits {
+    fn of(asked: &[Asked]) -> Option<Culprits> {
+        let mut times: Vec<f64> = asked.iter().map(|a| a.time.as_secs_f64() * 1000.0).collect();
+        times.sort_by(f64::total_cmp);
+        let at = |share: usize| times.get(times.len() * share / 100).copied();
+        Some(Culprits {
+            hunks: asked.len(),
+            named: asked.iter().filter(|a| a.named).count(),
+            median_ms: at(50)?,
+            p95_ms: at(95)?,
+            most_ms: times.last().copied()?,
+        })
+    }
 }
 
 #[derive(Default, Serialize)]
@@ -130,6 +163,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let trees = Trees::open(&args.repo)?;
     let mut document: Option<Document> = None;
     let mut shown = String::new();
+    let mut asked = Vec::new();
     for branch in &args.branch {
         let step = ui.step(format!("reading {branch}"));
         let (cases, fork) = cases(trees.theirs(), branch, args.last)?;
@@ -141,6 +175,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         let step = ui.step("git merge-tree --stdin");
         let git = by_git(&trees.scratch(), &cases)?;
         step.done("");
+        if args.culprits {
+            let step = ui.step("the commits that broke a hunk");
+            let conflict = |git: &Option<ByGit>| git.as_ref().is_some_and(|git| !git.clean);
+            let conflicts = cases.iter().zip(&git).filter(|(_, git)| conflict(git));
+            let conflicts: Vec<&Backport> = conflicts.map(|(case, _)| case).collect();
+            asked.extend(rebase::culprits(&trees.scratch(), &conflicts)?);
+            step.done("");
+        }
         let part =
             grade(trees.ours(), branch, &cases, &ours, &git, (time, deeper), args, &mut shown)?;
         document = Some(match document {
@@ -148,7 +190,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             Some(all) => join(all, part),
         });
     }
-    let document = document.context("no branch was named")?;
+    let mut document = document.context("no branch was named")?;
+    document.culprits = Culprits::of(&asked);
     if context.global.json {
         ui.json(&document)?;
     } else {
@@ -296,6 +339,7 @@ fn grade(
         deeper_ms: deeper.as_secs_f64() * 1000.0,
         cases_per_second: 0.0,
         threads: std::thread::available_parallelism().map_or(1, usize::from),
+        culprits: None,
     };
     for ((case, ours), git) in cases.iter().zip(ours).zip(git) {
         let (Some(git), false) = (git, ours.outcome == Outcome::Unreadable) else {
@@ -472,5 +516,13 @@ fn text(d: &Document) -> String {
         d.deeper_ms / 1000.0,
         percent(d.resolved.identical, d.resolved.sum())
     );
+    if let Some(c) = &d.culprits {
+        let _ = writeln!(
+            text,
+            "the commit that broke a hunk: named for {} of {}; {:.0} ms each in the middle, {:.0} ms \
+             for 19 of 20,\n{:.0} ms at most",
+            c.named, c.hunks, c.median_ms, c.p95_ms, c.most_ms
+        );
+    }
     text
 }

@@ -82,8 +82,8 @@ pub struct Spent {
 }
 
 /// How the two sides are called here: the order of the two is all that counts.
-const MADE_ON: SystemdVersion = SystemdVersion::new(2, 0);
-const HERE: SystemdVersion = SystemdVersion::new(1, 0);
+pub(super) const MADE_ON: SystemdVersion = SystemdVersion::new(2, 0);
+pub(super) const HERE: SystemdVersion = SystemdVersion::new(1, 0);
 
 fn processor_time() -> Duration {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);

@@ -16,6 +16,7 @@ mod choose;
 mod clash;
 mod content;
 mod cover;
+mod culprits;
 mod deeper;
 mod engine;
 mod explain;
@@ -45,6 +46,7 @@ pub use backports::{
 pub use bisect::{Start, Way, bisect};
 pub use choose::distance;
 pub use content::Content;
+pub use culprits::{Asked, culprits};
 pub use deeper::{Method, Resolved};
 pub use engine::Engine;
 pub use explain::{Broken, Cause, Went, named};
