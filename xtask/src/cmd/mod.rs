@@ -2,9 +2,11 @@
 //! One file per command. A command joins stages and reports; it holds no logic of its own.
 
 mod ablate;
+mod backports_found;
 pub mod bench;
 mod bench_backports;
 mod bench_boot;
+mod bench_git;
 mod bench_rebase;
 pub mod bisect;
 pub mod build_image;
