@@ -67,6 +67,7 @@ pub enum Command {
     RangeDiff(cmd::range_diff::Args),
     Bisect(cmd::bisect::Args),
     NewRelease(cmd::new_release::Args),
+    Report(cmd::report::Args),
     BumpNixpkgs(cmd::bump_nixpkgs::Args),
     NixStatus(cmd::nix_status::Args),
     Bench(cmd::bench::Args),

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::ablation::Ablation;
@@ -109,6 +110,53 @@ pub fn prune(runs: &Path, keep: usize) {
     for path in &names[..old] {
         let _ = std::fs::remove_dir_all(path);
     }
+}
+
+/// The records in a folder and in the folders right below it (`RUN/record.json`, `record-JOB.json`),
+/// oldest first; and, in a sentence each, those that this code cannot read. Everything else is none
+/// of ours.
+///
+/// # Errors
+/// The folder is there and cannot be listed.
+pub fn read_all(runs: &Path) -> Result<(Vec<Record>, Vec<String>)> {
+    let list = |dir: &Path| -> std::io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    let mut paths = match list(runs) {
+        Ok(paths) => paths,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
+        Err(e) => return Err(e).with_context(|| format!("cannot list {}", runs.display())),
+    };
+    for folder in paths.clone().iter().filter(|p| p.is_dir()) {
+        paths.extend(list(folder).with_context(|| format!("cannot list {}", folder.display()))?);
+    }
+    let is_record = |path: &PathBuf| {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.starts_with("record") && name.ends_with(".json") && path.is_file()
+    };
+    paths.retain(is_record);
+    let (mut records, mut unread) = (Vec::new(), Vec::new());
+    paths.sort();
+    for path in paths {
+        match std::fs::read(&path).map_err(|e| e.to_string()).and_then(|b| read(&b)) {
+            Ok(record) => records.push(record),
+            Err(why) => unread.push(format!("{}: {why}", path.display())),
+        }
+    }
+    records.sort_by(|a: &Record, b| (a.started_s, &a.id).cmp(&(b.started_s, &b.id)));
+    Ok((records, unread))
+}
+
+fn read(bytes: &[u8]) -> Result<Record, String> {
+    #[derive(Deserialize)]
+    struct Schema {
+        schema: u32,
+    }
+    let Schema { schema } = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
+    if schema != SCHEMA {
+        return Err(format!("schema {schema} is not known, only {SCHEMA}"));
+    }
+    serde_json::from_slice(bytes).map_err(|e| e.to_string())
 }
 
 /// Days since 1970 as a Gregorian date, counted in eras of 400 years that begin in March.

@@ -23,6 +23,7 @@ pub mod rebase_series;
 mod rebase_sites;
 mod rebase_text;
 mod rebase_why;
+pub mod report;
 pub mod resolve;
 pub mod run;
 pub mod sources;
@@ -69,6 +70,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::RangeDiff(args) => range_diff::run(&context, args),
         Command::RebasePatches(args) => rebase_patches::run(&context, args),
         Command::RebaseSeries(args) => rebase_series::run(&context, args),
+        Command::Report(args) => report::run(&context, args),
         Command::Resolve(args) => resolve::run(&context, args),
         Command::Explain(args) => explain::run(&context, args),
         Command::Run(args) => run::run(&context, args),

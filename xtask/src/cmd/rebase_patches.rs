@@ -131,6 +131,11 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
 
     let step = ui.step("reading the sources");
     let (wanted, kept) = select(&sources, &series, args, ui)?;
+    if wanted.is_empty() {
+        return Err(Fault::new("no version of systemd can be had here")
+            .hint("cargo xtask sources says who was asked; --systemd-git PATH names a clone")
+            .into());
+    }
     let targets = targets(&sources, &series, &wanted)?;
     step.done(&format!("{} versions", wanted.len()));
 
@@ -263,12 +268,19 @@ fn select(
             kept.push(version);
         }
     }
-    if wanted.is_empty() {
-        return Err(Fault::new("no version of systemd can be had here")
-            .hint("cargo xtask sources says who was asked; --systemd-git PATH names a clone")
-            .into());
-    }
     Ok((wanted, kept))
+}
+
+/// The verified versions and those that are named; nobody is asked for others. None at all if the
+/// sources of none are here.
+pub fn known(
+    sources: &Sources<'_>,
+    series: &Series,
+    named: &[String],
+    ui: &Ui,
+) -> Result<(BTreeMap<SystemdVersion, Source>, Vec<SystemdVersion>)> {
+    let args = Args { versions: named.to_vec(), check: true, ..Args::default() };
+    select(sources, series, &args, ui)
 }
 
 /// Where upstream shows its commits.

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
 //! Records of runs, counted and shown.
 
+pub mod page;
 pub mod tally;

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: MIT
+//! `cargo xtask report`
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use super::{Context, rebase_patches};
+use crate::atomic;
+use crate::boot::record::{self, Record};
+use crate::fault::{Fault, Status};
+use crate::rebase::{Engine, Facts};
+use crate::report::page::{self, Input, Row};
+use crate::series;
+use crate::sources::{Lock, Sources, TreeId};
+use crate::version::SystemdVersion;
+
+/// Write one HTML page: the grid, conflicts with their culprits, the patches, boots and trends
+///
+/// The page needs no network and no other file. What is in the lock is judged anew, and whatever
+/// newer release the cache holds; nothing else is written, and no verdict follows from it: the exit
+/// code is 0 once the page is there.
+///
+/// Examples:
+///   cargo xtask report --output page.html
+///   cargo xtask report 263-rc1 --systemd-git ~/src/systemd
+///   cargo xtask report --records downloaded-artifacts
+#[derive(Debug, clap::Args)]
+#[command(verbatim_doc_comment)]
+pub struct Args {
+    /// Versions to judge besides those, such as 263-rc1
+    #[arg(value_name = "VERSION")]
+    versions: Vec<String>,
+
+    /// Where to write the page (default: report.html in the cache folder)
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+
+    /// Also show the records below this folder, such as those of other machines
+    #[arg(long, value_name = "DIR")]
+    records: Vec<PathBuf>,
+}
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Written {
+    schema: u32,
+    page: PathBuf,
+    bytes: usize,
+    versions: usize,
+    /// Cells that wait for a person.
+    unsettled: usize,
+    records: usize,
+}
+
+pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    let ui = context.ui;
+    let cache = context.cache.root();
+    let output = args.output.clone().unwrap_or_else(|| cache.join("report.html"));
+    if output.is_dir() {
+        return Err(Fault::new(format!("{} is a folder", output.display()))
+            .hint("name a file: cargo xtask report --output report.html")
+            .into());
+    }
+    let (records, unread) = records(context, &args.records)?;
+
+    let series = series::load(&context.checkout.patches())?;
+    let lock = Lock::load(&context.checkout.lock())?;
+    let sources = Sources::open(&context.cache, lock.clone(), &context.global.into(), ui)?;
+    let step = ui.step("carrying the patches");
+    let named: Vec<String> = newer(&sources, &lock).chain(args.versions.iter().cloned()).collect();
+    let (wanted, kept) = rebase_patches::known(&sources, &series, &named, ui)?;
+    let targets = rebase_patches::targets(&sources, &series, &wanted)?;
+    let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
+    let facts = std::fs::read(cache.join("rebase-facts")).unwrap_or_default();
+    let mut engine = Engine::open(sources.git().path())?
+        .with_history(rebase_patches::history(&wanted)?)
+        .knowing(Facts::from_bytes(&facts));
+    let runs = engine.run(&series, &targets, &versions)?;
+    step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
+
+    let mut rows = Vec::new();
+    for run in &runs {
+        let tree = run.is_settled().then(|| engine.tree_id(&run.state)).transpose()?;
+        let patched = tree.map(TreeId::from);
+        rows.push(Row { version: run.version, cells: &run.cells, patched });
+    }
+    let made_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
+    let (series, lock, kept) = (&series, &lock, &kept);
+    let input = Input { made_s, series, lock, rows, kept, records: &records, unread: &unread };
+    let html = page::html(&input);
+    atomic::write(&output, html.as_bytes())
+        .with_context(|| format!("cannot write {}", output.display()))?;
+
+    let output = std::path::absolute(&output)?;
+    if context.global.json {
+        ui.json(&Written {
+            schema: 1,
+            page: output,
+            bytes: html.len(),
+            versions: runs.len(),
+            unsettled: input.unsettled(),
+            records: records.len(),
+        })?;
+    } else {
+        ui.result(&format!("{}\n", output.display()));
+    }
+    Ok(Status::Yes)
+}
+
+/// Versions in the cache that came out after all that were verified: a conflict with one of them
+/// is what the page is opened for.
+fn newer(sources: &Sources<'_>, lock: &Lock) -> impl Iterator<Item = String> {
+    let last = lock.iter().map(|entry| entry.version).max();
+    let known = sources.known().into_iter().filter(|a| a.refused.is_none()).map(|a| a.version);
+    known.filter(move |v| Some(*v) > last && !v.is_candidate()).map(|v| v.to_string())
+}
+
+/// All records, oldest first, each once; and what could not be read.
+fn records(context: &Context<'_>, more: &[PathBuf]) -> Result<(Vec<Record>, Vec<String>)> {
+    let (mut records, mut unread) = record::read_all(&context.cache.runs())?;
+    for dir in more {
+        if !dir.is_dir() {
+            return Err(Fault::new(format!("{} is no folder", dir.display()))
+                .hint("name the folder that holds RUN/record.json or record-JOB.json")
+                .into());
+        }
+        let (theirs, unreadable) = record::read_all(dir)?;
+        records.extend(theirs);
+        unread.extend(unreadable);
+    }
+    records.sort_by(|a, b| (a.started_s, &a.id).cmp(&(b.started_s, &b.id)));
+    let mut seen = BTreeSet::new();
+    records.retain(|r| seen.insert(r.id.clone()));
+    Ok((records, unread))
+}
