@@ -41,6 +41,7 @@ pub mod flags;
 pub mod foreign;
 pub mod host;
 pub mod image;
+mod names;
 pub mod nixpkgs;
 pub mod patch;
 pub mod profile;

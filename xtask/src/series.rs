@@ -13,6 +13,7 @@ pub use edit::with_variants;
 pub use ranges::{Bound, VersionRange, runs};
 
 use crate::fault::Fault;
+use crate::names;
 use crate::patch::{self, PatchText};
 use crate::version::SystemdVersion;
 
@@ -64,6 +65,24 @@ pub struct Needed {
 impl Needed {
     pub fn contains(&self, version: SystemdVersion) -> bool {
         self.from.at_or_before(version) && self.to.is_none_or(|to| to.at_or_after(version))
+    }
+}
+
+impl Series {
+    /// Where in the order the patch of this id is.
+    ///
+    /// # Errors
+    /// There is none; with the id that may have been meant.
+    pub fn index_of(&self, id: &str) -> Result<usize, Fault> {
+        self.patches.iter().position(|p| p.id == id).ok_or_else(|| {
+            let ids: Vec<&str> = self.patches.iter().map(|p| p.id.as_str()).collect();
+            let all = format!("the patches are {}", ids.join(", "));
+            Fault::new(format!("patches/series.toml has no patch `{id}`")).hint(names::hint(
+                id,
+                ids.into_iter(),
+                &all,
+            ))
+        })
     }
 }
 

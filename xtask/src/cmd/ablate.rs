@@ -15,6 +15,7 @@ use crate::boot::verdict::Outcome;
 use crate::fault::{Fault, Kind, kind_of};
 use crate::image::base::Debian;
 use crate::image::{self, Base, Image, lived_in};
+use crate::names;
 use crate::profile::Profile;
 use crate::series::{self, Series};
 use crate::sources::Sources;
@@ -47,10 +48,13 @@ pub fn ablate(
             || profile.without_each().iter().any(|l| l.entry == *name)
     };
     if let Some(unknown) = parts.iter().find(|p| !known(p)) {
-        let entries: Vec<String> =
-            profile.without_each().iter().map(|l| format!("'{}'", l.entry)).collect();
+        let lacking = profile.without_each();
+        let entries: Vec<String> = lacking.iter().map(|l| format!("'{}'", l.entry)).collect();
+        let all = format!("a patch of patches/series.toml, or one of {}", entries.join(", "));
+        let names = series.patches.iter().map(|p| p.id.as_str());
+        let names = names.chain(lacking.iter().map(|l| l.entry.as_str()));
         return Err(Fault::new(format!("there is no patch or entry `{unknown}` to leave out"))
-            .hint(format!("a patch of patches/series.toml, or one of {}", entries.join(", ")))
+            .hint(names::hint(unknown, names, &all))
             .into());
     }
     let systemd = prepare::install(bench.context, sources, patched)?;

@@ -135,13 +135,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 
 /// The index of the last patch that was asked for.
 fn last_of(series: &Series, asked: &[String]) -> Result<usize, Fault> {
-    let find = |id: &String| {
-        series.patches.iter().position(|p| p.id == *id).ok_or_else(|| {
-            Fault::new(format!("patches/series.toml has no patch `{id}`"))
-                .hint("its `id` fields are the names")
-        })
-    };
-    let indices = asked.iter().map(find).collect::<Result<Vec<_>, _>>()?;
+    let indices = asked.iter().map(|id| series.index_of(id)).collect::<Result<Vec<_>, _>>()?;
     let none = || Fault::new("patches/series.toml names no patch");
     indices.into_iter().max().or(series.patches.len().checked_sub(1)).ok_or_else(none)
 }

@@ -11,6 +11,7 @@ use crate::boot::checks::{self, Check, Group};
 use crate::boot::expect::ROWS;
 use crate::boot::known::KnownFailures;
 use crate::fault::{Fault, Status};
+use crate::names;
 use crate::rebase::Outcome;
 use crate::series::{self, Series};
 use crate::ui::{Tone, Ui};
@@ -56,10 +57,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     };
     let same = |t: &&Topic| t.id == *id || t.id.replace(' ', "-") == *id;
     let Some(topic) = topics.iter().find(same) else {
-        let hint = match nearest(id, topics.iter().map(|t| t.id.as_str())) {
-            Some(near) => format!("did you mean `{near}`?  cargo xtask explain lists all"),
-            None => "cargo xtask explain lists all".to_owned(),
-        };
+        let hint =
+            names::hint(id, topics.iter().map(|t| t.id.as_str()), "cargo xtask explain lists all");
         return Err(Fault::new(format!("nothing is called `{id}`")).hint(hint).into());
     };
     if context.global.json {
@@ -68,15 +67,6 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         context.ui.result(&text(topic, context.ui));
     }
     Ok(Status::Yes)
-}
-
-/// The one of `words` that somebody who typed `word` may have meant.
-pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    words
-        .map(|w| (strsim::jaro_winkler(word, w), w))
-        .filter(|(likeness, _)| *likeness > 0.75)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, w)| w)
 }
 
 fn topics(series: &Series, known: &KnownFailures) -> Vec<Topic> {
@@ -324,7 +314,7 @@ mod tests {
     #[test]
     fn a_slip_of_the_finger_is_understood() {
         let all = all();
-        let near = |word: &str| nearest(word, all.iter().map(|t| t.id.as_str()));
+        let near = |word: &str| names::nearest(word, all.iter().map(|t| t.id.as_str()));
         assert_eq!(near("boot.runing"), Some("boot.running"));
         assert_eq!(near("0002-cgroups"), Some("0002-cgroup"));
         assert_eq!(near("conflcit"), Some("conflict"));

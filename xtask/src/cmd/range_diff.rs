@@ -47,10 +47,7 @@ struct Document<'a> {
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let series = series::load(&context.checkout.patches())?;
-    let patch = series.patches.iter().find(|p| p.id == args.patch).ok_or_else(|| {
-        Fault::new(format!("patches/series.toml has no patch `{}`", args.patch))
-            .hint("its `id` fields are the names")
-    })?;
+    let patch = &series.patches[series.index_of(&args.patch)?];
     let (one, other) = (variant(patch, args.one)?, variant(patch, args.other)?);
     let hunks = patch::hunks(&plain(&one.text), &plain(&other.text), 3)?;
     let mut text = String::new();

@@ -28,10 +28,8 @@ pub fn patched_tree(
     version: SystemdVersion,
     ids: &[&str],
 ) -> Result<Oid> {
-    if let Some(id) = ids.iter().find(|id| !series.patches.iter().any(|p| p.id == **id)) {
-        return Err(Fault::new(format!("patches/series.toml has no patch `{id}`"))
-            .hint("its `id` fields are the names")
-            .into());
+    for id in ids {
+        series.index_of(id)?;
     }
     let (blobs, facts) = (Blobs::default(), Facts::default());
     // The whole series, and beside it the part that is asked for.

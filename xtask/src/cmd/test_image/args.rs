@@ -13,6 +13,7 @@ use crate::engine::Choice;
 use crate::exec;
 use crate::fault::Fault;
 use crate::image::Identity;
+use crate::names;
 use crate::version::SystemdVersion;
 
 /// Boot patched systemd in a plain container and judge it
@@ -94,7 +95,11 @@ pub fn known_checks(args: &Args) -> Result<()> {
     let named = args.only.iter().chain(args.may_skip.iter().flatten());
     if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
         return Err(Fault::new(format!("there is no check `{unknown}`"))
-            .hint("cargo xtask test-image --list-checks")
+            .hint(names::hint(
+                unknown,
+                checks::every().map(|c| c.id),
+                "cargo xtask test-image --list-checks",
+            ))
             .into());
     }
     Ok(())
