@@ -22,7 +22,7 @@ use crate::patch::{Change, FileDiff, PatchText};
 use crate::version::SystemdVersion;
 
 /// Share of equal lines from which on a moved file is surely the one; a merge alone counts there.
-const SURELY_ALIKE: f64 = 0.75;
+pub(super) const SURELY_ALIKE: f64 = 0.75;
 
 /// A text to carry, with what is known of the version that it was made on.
 pub struct Origin {

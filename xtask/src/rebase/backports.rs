@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result};
 use git2::{Delta, DiffOptions, Oid, Repository};
 
-use super::attempt::{Known, Origin, attempt};
+use super::attempt::{Known, Origin, SURELY_ALIKE, attempt};
 use super::carry::Base;
 use super::deeper::Method;
 use super::facts::Facts;
@@ -145,6 +145,8 @@ enum Loaded {
         /// Where the sides differ by whole files alone, as any merge decides it.
         whole: Changes,
         absent: Vec<String>,
+        /// A renamed file is only half alike.
+        guessed: bool,
         /// Removed here, changed there, and the like.
         clash: Option<String>,
         /// Path, mode, before and after of files whose lines are to be merged.
@@ -155,6 +157,7 @@ enum Loaded {
 fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) -> Result<Loaded> {
     let mut whole = Changes::new();
     let (mut absent, mut clash, mut text) = (Vec::new(), None, Vec::new());
+    let mut guessed = false;
     let entry = |tree: Oid, path: &str| -> Result<Option<(i32, Oid)>> {
         let entry = blobs.entry(repo, tree, path).map_err(|m| anyhow::anyhow!("{m}"))?;
         Ok(entry.map(|e| (e.mode, e.oid)))
@@ -175,7 +178,10 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
                     blobs.get(repo, oid).map_err(|why| anyhow::anyhow!("blob {oid}: {why}"))?;
                 }
                 match renamed(repo, blobs, case, b.1)? {
-                    Some((path, mode)) => text.push((path, mode, Some(b.1), t.1)),
+                    Some((path, mode, share)) => {
+                        guessed |= share < SURELY_ALIKE;
+                        text.push((path, mode, Some(b.1), t.1));
+                    }
                     None if fork.is_some_and(|f| matches!(entry(f, &path), Ok(None))) => {
                         let read = |oid| blobs.get(repo, oid).map_err(anyhow::Error::msg);
                         let (before, after) = (read(b.1)?, read(t.1)?);
@@ -210,7 +216,7 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
             _ => clash = Some(format!("{path}: removed or of another kind on one side")),
         }
     }
-    Ok(Loaded::Case { base: case.base, ours: case.ours, whole, absent, clash, text })
+    Ok(Loaded::Case { base: case.base, ours: case.ours, whole, absent, clash, text, guessed })
 }
 
 /// The file of the stable branch that became the one with the content `base` on the main branch:
@@ -220,7 +226,7 @@ fn renamed(
     blobs: &Blobs,
     case: &Backport,
     base: Oid,
-) -> Result<Option<(String, i32)>> {
+) -> Result<Option<(String, i32, f64)>> {
     const ALIKE: f64 = 0.5;
     let content = blobs.get(repo, base).map_err(|why| anyhow::anyhow!("blob {base}: {why}"))?;
     let mut best: Option<(f64, String, i32)> = None;
@@ -236,11 +242,13 @@ fn renamed(
             continue;
         }
         let share = blobs.alike(&content, &there);
+        // What is half alike counts only if the text itself applies; the engine says so of moved
+        // files, but here the path is found first.
         if share >= ALIKE && best.as_ref().is_none_or(|b| share > b.0) {
             best = Some((share, path, mode));
         }
     }
-    Ok(best.map(|(_, path, mode)| (path, mode)))
+    Ok(best.map(|(share, path, mode)| (path, mode, share)))
 }
 
 fn is_file(entry: (i32, Oid)) -> bool {
@@ -254,7 +262,7 @@ fn merge(
     case: &Loaded,
     history: Option<&History>,
 ) -> Result<Replayed> {
-    let (base, ours, whole, absent, clash, text) = match case {
+    let (base, ours, whole, absent, clash, text, guessed) = match case {
         Loaded::Unreadable(why) => {
             return Ok(Replayed {
                 outcome: Outcome::Unreadable,
@@ -264,8 +272,8 @@ fn merge(
                 method: None,
             });
         }
-        Loaded::Case { base, ours, whole, absent, clash, text } => {
-            (*base, *ours, whole, absent, clash, text)
+        Loaded::Case { base, ours, whole, absent, clash, text, guessed } => {
+            (*base, *ours, whole, absent, clash, text, *guessed)
         }
     };
     let open = |outcome, reason| {
@@ -301,6 +309,9 @@ fn merge(
         let attempt = attempt(repo, blobs, &known, 0, &origin, &state)?;
         method = attempt.reports.iter().filter_map(|r| r.method).max();
         (outcome, reason) = (attempt.outcome, attempt.reason);
+        if guessed && outcome == Outcome::Merged {
+            return Ok(open(Outcome::NeedsReview, reason));
+        }
         let there = matches!(outcome, Outcome::AlreadyUpstream | Outcome::Empty);
         if !outcome.is_applied() && !there {
             return Ok(open(outcome, reason));
