@@ -114,7 +114,7 @@ pub fn by_merge(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
 }
 
 /// True for texts that people wrap anew when they change a word: of the backports' clashes in them
-/// every fourth was solved by lines or tokens in another way than the maintainers solved it.
+/// lines or tokens solved more in another way than the maintainers than elsewhere.
 fn is_prose(path: &str) -> bool {
     let name = path.rsplit_once('/').map_or(path, |(_, name)| name);
     matches!(name, "NEWS" | "TODO" | "README")
