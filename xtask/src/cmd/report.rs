@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `cargo xtask report`
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -71,15 +71,26 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let lock = Lock::load(&context.checkout.lock())?;
     let sources = Sources::open(&context.cache, lock.clone(), &context.global.into(), ui)?;
     let step = ui.step("carrying the patches");
-    let named: Vec<String> = newer(&sources, &lock).chain(args.versions.iter().cloned()).collect();
-    let (wanted, kept) = rebase_patches::known(&sources, &series, &named, ui)?;
+    let named: Vec<String> = here(&sources, &lock).chain(args.versions.iter().cloned()).collect();
+    let (wanted, kept) = if named.is_empty() && context.global.systemd_git.is_none() {
+        (BTreeMap::new(), lock.iter().map(|entry| entry.version).collect())
+    } else {
+        rebase_patches::known(&sources, &series, &named, ui)?
+    };
     let targets = rebase_patches::targets(&sources, &series, &wanted)?;
     let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
-    let facts = std::fs::read(cache.join("rebase-facts")).unwrap_or_default();
+    let facts = cache.join("rebase-facts");
+    let proved = std::fs::read(&facts).unwrap_or_default();
     let mut engine = Engine::open(sources.git().path())?
         .with_history(rebase_patches::history(&wanted)?)
-        .knowing(Facts::from_bytes(&facts));
+        .knowing(Facts::from_bytes(&proved));
     let runs = engine.run(&series, &targets, &versions)?;
+    // Useful to the next run, but nothing depends on it.
+    if let Some(bytes) = engine.facts().to_bytes()
+        && let Err(error) = atomic::write(&facts, &bytes)
+    {
+        tracing::info!(%error, "facts are not kept");
+    }
     step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
 
     let mut rows = Vec::new();
@@ -111,12 +122,13 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     Ok(Status::Yes)
 }
 
-/// Versions in the cache that came out after all that were verified: a conflict with one of them
-/// is what the page is opened for.
-fn newer(sources: &Sources<'_>, lock: &Lock) -> impl Iterator<Item = String> {
+/// The verified versions whose sources are here, and those that came out after them: a conflict
+/// with one of these is what the page is opened for. Naming them keeps others from being asked for.
+fn here(sources: &Sources<'_>, lock: &Lock) -> impl Iterator<Item = String> {
     let last = lock.iter().map(|entry| entry.version).max();
+    let newer = move |v: SystemdVersion| Some(v) > last && !v.is_candidate();
     let known = sources.known().into_iter().filter(|a| a.refused.is_none()).map(|a| a.version);
-    known.filter(move |v| Some(*v) > last && !v.is_candidate()).map(|v| v.to_string())
+    known.filter(move |v| lock.get(*v).is_some() || newer(*v)).map(|v| v.to_string())
 }
 
 /// All records, oldest first, each once; and what could not be read.

@@ -182,7 +182,7 @@ fn cause(cause: Option<&Cause>) -> Markup {
             }
         },
         Some(Cause::Versions { fits, broken }) => {
-            p.culprit { "Fits " (fits) ", not " (broken) ". A clone of upstream names the commit: "
+            p.culprit { "Fits " (fits) ", not " (broken) ". The history in between is not here; a full clone of upstream names the commit: "
                 (words::command("cargo xtask report --systemd-git PATH-OR-URL")) }
         },
         None => {},
