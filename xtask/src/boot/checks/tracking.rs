@@ -195,7 +195,12 @@ pub const NOTIFY_FROM_A_CHILD: Check = Check {
                 ("start", start.as_str()),
                 ("active", &active),
                 ("result", &result),
-                ("sent", "cat /var/lib/plainboot-notify-child"),
+                // The unit may be active before its child has noted that it was heard.
+                (
+                    "sent",
+                    "for i in $(seq 50); do [ -s /var/lib/plainboot-notify-child ] && break; \
+                     sleep 0.05; done; cat /var/lib/plainboot-notify-child",
+                ),
                 ("stop", &stop),
             ],
         )
