@@ -20,6 +20,9 @@ pub const LOG: &str = "PLAINBOOT_SKIP_LOG";
 pub struct Skip {
     pub test: String,
     pub reason: String,
+    /// It needs what `cargo xtask test` cannot bring, so the run is good without it.
+    #[serde(default)]
+    pub optional: bool,
 }
 
 /// Records that the running test could not be tried; the test returns right after.
@@ -29,9 +32,22 @@ pub struct Skip {
 /// # Errors
 /// The log cannot be written: then the test must fail, or a skip would pass as a success.
 pub fn record(reason: &str) -> Result<()> {
+    record_as(reason, false)
+}
+
+/// The same for a test that needs what `cargo xtask test` cannot bring: nixpkgs, or a browser that is no
+/// part of the machine. It is counted and named, and the run is good without it.
+///
+/// # Errors
+/// As [`record`].
+pub fn record_optional(reason: &str) -> Result<()> {
+    record_as(reason, true)
+}
+
+fn record_as(reason: &str, optional: bool) -> Result<()> {
     let Some(log) = std::env::var_os(LOG) else { return Ok(()) };
     let test = std::thread::current().name().unwrap_or("unnamed test").to_owned();
-    append(Path::new(&log), &Skip { test, reason: reason.to_owned() })
+    append(Path::new(&log), &Skip { test, reason: reason.to_owned(), optional })
 }
 
 /// One line per skip in one `write`, so that tests of several threads and processes do not mix.
@@ -69,7 +85,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let log = dir.path().join("skips");
         assert_eq!(read(&log).unwrap(), []);
-        let skip = |reason: &str| Skip { test: "a::b".into(), reason: reason.into() };
+        let skip =
+            |reason: &str| Skip { test: "a::b".into(), reason: reason.into(), optional: false };
         append(&log, &skip("no \"nix\"\nhere")).unwrap();
         append(&log, &skip("no engine")).unwrap();
         assert_eq!(read(&log).unwrap(), [skip("no \"nix\"\nhere"), skip("no engine")]);

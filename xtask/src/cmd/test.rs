@@ -197,8 +197,9 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
             (kind_of(&error).into(), format!("{error:#}"))
         }
     };
-    let skipped =
-        |reason: String, allowed| Tally::skipped(Skip { test: title.clone(), reason }, allowed);
+    let skipped = |reason: String, allowed| {
+        Tally::skipped(Skip { test: title.clone(), reason, optional: false }, allowed)
+    };
     match status {
         Status::Yes => Ok(Tally::passed(1)),
         Status::No | Status::Fault if suite.early_warning => {
@@ -245,7 +246,7 @@ mod tests {
 
     #[test]
     fn the_counts_stand_alone_on_the_last_line() {
-        let skip = Skip { test: "nix::x".into(), reason: "no nix".into() };
+        let skip = Skip { test: "nix::x".into(), reason: "no nix".into(), optional: false };
         let stages = [
             Stage { title: "clippy".into(), seconds: 61.2, tally: Tally::passed(1) },
             Stage {

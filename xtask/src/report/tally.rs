@@ -95,9 +95,13 @@ pub fn cargo_summary(output: &str, skips: Vec<Skip>) -> Result<Tally> {
     let attributes = ignored.captures_iter(output).map(|found| Skip {
         test: found[1].to_owned(),
         reason: found.get(2).map_or("marked #[ignore]", |m| m.as_str()).to_owned(),
+        optional: false,
     });
-    tally.skips =
-        skips.into_iter().chain(attributes).map(|skip| Skipped { skip, allowed: false }).collect();
+    tally.skips = skips
+        .into_iter()
+        .chain(attributes)
+        .map(|skip| Skipped { allowed: skip.optional, skip })
+        .collect();
     Ok(tally)
 }
 
@@ -121,7 +125,7 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
 ";
 
     fn skip(test: &str, reason: &str) -> Skip {
-        Skip { test: test.into(), reason: reason.into() }
+        Skip { test: test.into(), reason: reason.into(), optional: false }
     }
 
     #[test]
@@ -132,6 +136,10 @@ test result: ok. 2 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; fini
         let skips: Vec<_> = tally.skips.iter().map(|s| s.skip.clone()).collect();
         assert_eq!(skips, [skip("five", "no nix"), skip("a::two", "takes an hour")]);
         assert!(cargo_summary("", vec![skip("five", "no nix")]).is_err());
+        let optional = Skip { optional: true, ..skip("five", "no nixpkgs") };
+        let tally = cargo_summary(OUTPUT, vec![optional]).unwrap();
+        let allowed: Vec<bool> = tally.skips.iter().map(|s| s.allowed).collect();
+        assert_eq!(allowed, [true, false]);
     }
 
     #[test]
