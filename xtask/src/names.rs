@@ -4,7 +4,7 @@
 /// The one of `words` that somebody who typed `word` may have meant.
 pub fn nearest<'a>(word: &str, words: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     words
-        .map(|w| (strsim::jaro_winkler(word, w), w))
+        .map(|w| (strsim::normalized_damerau_levenshtein(word, w), w))
         .filter(|(likeness, _)| *likeness > 0.75)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, w)| w)
