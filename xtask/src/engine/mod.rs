@@ -250,9 +250,9 @@ impl Engine {
         Ok(answer.status.success() && image.digests().iter().any(|d| d == &id))
     }
 
-    /// Removes an image that nobody will ask for again. One that is in use stays.
+    /// Removes an image that nobody will ask for again, also after Ctrl-C. One that is in use stays.
     pub fn forget(&self, reference: &str) -> Result<()> {
-        self.call(["image", "rm", reference]).output().map(drop)
+        self.call(["image", "rm", reference]).uninterruptible().output().map(drop)
     }
 
     /// Removes images made for the same purpose (version and flavour) by earlier runs.

@@ -4,7 +4,6 @@
 //! systemd adds them at each boot that lacks them, but a container whose root is read-only cannot.
 
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -102,7 +101,6 @@ fn users(base: &Base, systemd: &Path) -> Result<Option<Layer>> {
         let at = contents.resolve(file).unwrap_or_else(|| PathBuf::from(file));
         tar.append_data(&mut header, at, bytes.as_slice())?;
     }
-    let mut bytes = tar.into_inner()?;
-    bytes.flush()?;
+    let bytes = tar.into_inner()?;
     Ok(changed.then(|| Layer::from_bytes(bytes, "systemd-sysusers")))
 }

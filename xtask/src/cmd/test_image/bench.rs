@@ -67,9 +67,7 @@ impl Bench<'_> {
             stock: stock.as_deref(),
         };
         let purpose = made.reference.replace(':', "-");
-        let subject = self.judge(&candidate, &purpose, wanted);
-        self.engine.forget(&made.reference)?;
-        subject
+        self.judge(&candidate, &purpose, wanted)
     }
 
     /// Examines a ready image, with the stock one to compare it with.

@@ -24,35 +24,52 @@ pub enum Via {
     Deb,
 }
 
-/// Where the three images of the two stages are in an engine.
-const BASE: &str = "plainboot-via:base";
-const LAYER: &str = "plainboot-via:layer";
-
-/// The image that the engine's own builder made.
+/// The image that the engine's own builder made, and those that it was made of; dropping it removes
+/// them.
 #[derive(Debug)]
-pub struct Made {
+pub struct Made<'e> {
+    engine: &'e Engine,
+    base: String,
+    layer: String,
     pub reference: String,
     /// Its id in the engine.
     pub digest: String,
 }
 
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        for reference in [&self.reference, &self.layer, &self.base] {
+            let _ = self.engine.forget(reference);
+        }
+    }
+}
+
 /// Lets the engine build an image from a Dockerfile like that of the README.
-pub fn make(
+pub fn make<'e>(
     via: Via,
-    engine: &Engine,
+    engine: &'e Engine,
     base: &Base,
     identity: &Identity,
     profile: &Profile,
     layer: Layer,
     ui: &Ui,
-) -> Result<Made> {
+) -> Result<Made<'e>> {
     let word = match via {
         Via::Layer => anyhow::bail!("a layer needs no Dockerfile"),
         Via::Copy => "copy",
         Via::Deb => "deb",
     };
     let step = ui.step(format!("build an image of systemd {} by {word}", identity.version));
-    import(engine, base)?;
+    // No other run may put its own under these names between two of the steps.
+    let reference = format!("plainboot-via:{}-{word}-{}", identity.version, std::process::id());
+    let mut made = Made {
+        engine,
+        base: format!("{reference}-base"),
+        layer: format!("{reference}-layer"),
+        reference,
+        digest: String::new(),
+    };
+    import(engine, base, &made.base)?;
     let mut context = tar::Builder::new(Vec::new());
     let steps = match via {
         Via::Deb => {
@@ -65,39 +82,39 @@ pub fn make(
         }
         _ => {
             let nothing = Base::of("scratch", Vec::new());
-            let image = Image::on(&nothing, identity, profile, layer, Some(LAYER));
+            let image = Image::on(&nothing, identity, profile, layer, Some(&made.layer));
             engine.load(&image, ui)?;
-            format!("COPY --from={LAYER} / /\nRUN systemd-sysusers\n")
+            format!("COPY --from={} / /\nRUN systemd-sysusers\n", made.layer)
         }
     };
     let dockerfile = format!(
-        "FROM {BASE}\n{steps}STOPSIGNAL {}\nCMD {}\n",
+        "FROM {}\n{steps}STOPSIGNAL {}\nCMD {}\n",
+        made.base,
         profile.stop_signal.value,
         serde_json::to_string(&profile.command.value)?
     );
     put(&mut context, "Dockerfile", dockerfile.as_bytes())?;
     let context = context.into_inner()?;
-    let reference = format!("plainboot-via:{}-{word}", identity.version);
     engine
-        .call(["build", "--quiet", "--network=none", "--tag", &reference, "-"])
+        .call(["build", "--quiet", "--network=none", "--tag", &made.reference, "-"])
         .deadline(engine.patience(Duration::from_secs(300)))
         .input(move |out| out.write_all(&context))
         .text()
         .context("the engine cannot build the image")?;
-    let digest =
-        engine.call(["image", "inspect", "--format", "{{.Id}}", &reference]).text()?.trim().into();
-    step.done(&reference);
-    Ok(Made { reference, digest })
+    made.digest =
+        engine.call(["image", "inspect", "--format", "{{.Id}}", &made.reference]).text()?;
+    step.done(&made.reference);
+    Ok(made)
 }
 
 /// Gives the engine the base alone.
-fn import(engine: &Engine, base: &Base) -> Result<()> {
+fn import(engine: &Engine, base: &Base, name: &str) -> Result<()> {
     let [Layer { content: Content::File(tar), .. }] = base.layers.as_slice() else {
         anyhow::bail!("the base is not one layer in a file");
     };
     let tar = tar.clone();
     engine
-        .call(["import", "-", BASE])
+        .call(["import", "-", name])
         .deadline(engine.patience(Duration::from_secs(300)))
         .input(move |out| std::io::copy(&mut std::fs::File::open(&tar)?, out).map(drop))
         .text()
