@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::Context;
 use super::bench_git::{Scratch, Tally, merge_tree, replay};
-use super::rebase_patches::targets;
+use super::rebase_select::targets;
 use crate::exec;
 use crate::fault::{Fault, Status};
 use crate::rebase::{self, Engine, Facts, Target, VersionRun};

@@ -9,7 +9,7 @@ use anyhow::Result;
 use git2::Oid;
 use serde::Serialize;
 
-use super::{Context, rebase_patches, rebase_why};
+use super::{Context, rebase_select, rebase_why};
 use crate::fault::{Fault, Status};
 use crate::rebase::{self, Cause, Cell, Engine, Start, Way};
 use crate::series::{self, Series};
@@ -85,12 +85,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let start = start(&sources, &series, args.from)?;
     let mut known: BTreeMap<SystemdVersion, Source> = BTreeMap::new();
     known.insert(start.version, sources.get(start.version)?);
-    let targets = rebase_patches::targets(&sources, &series, &known)?;
+    let targets = rebase_select::targets(&sources, &series, &known)?;
 
     let step = ui.step(format!("carrying the series from {} to {}", start.version, args.to));
     let begin = Instant::now();
     let mut engine = Engine::open(sources.git().path())?;
-    let link = Some(rebase_patches::LINK);
+    let link = Some(rebase_select::LINK);
     let way = rebase::bisect(&mut engine, &series, start, &targets, to, link)?;
     let Some(way) = way else {
         return Err(Fault::new(format!("no history leads from {} to {}", start.version, args.to))
@@ -109,7 +109,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         .map(|(cell, first)| Row {
             at_the_end: cell,
             first: first.as_ref().map(|(id, there)| First {
-                commit: rebase::named(sources.git(), rebase_patches::LINK, *id),
+                commit: rebase::named(sources.git(), rebase_select::LINK, *id),
                 there,
             }),
         })

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, prepare, rebase_patches};
+use super::{Context, prepare, rebase_patches, rebase_select};
 use crate::atomic::ChangeSet;
 use crate::exec::{self, Call};
 use crate::fault::{Fault, Status};
@@ -191,7 +191,7 @@ fn on_top(
         }
     }
     let ours = series::load(&context.checkout.patches())?;
-    let targets = prepare::with_bases(&sources, &ours, &[Target { version, tree: base }])?;
+    let targets = rebase_select::with_bases(&sources, &ours, &[Target { version, tree: base }])?;
     let runs = engine.run(&ours, &targets, &[version])?;
     Ok((cells, runs.into_iter().flat_map(|r| r.cells).collect()))
 }

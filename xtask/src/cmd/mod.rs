@@ -19,6 +19,7 @@ pub mod nix_status;
 mod prepare;
 pub mod range_diff;
 pub mod rebase_patches;
+mod rebase_select;
 pub mod rebase_series;
 mod rebase_sites;
 mod rebase_text;

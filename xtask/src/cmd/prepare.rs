@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
-use super::{Context, rebase_text};
+use super::{Context, rebase_select, rebase_text};
 use crate::build::{self, Request};
 use crate::fault::{Fault, Status};
 use crate::image::Identity;
@@ -90,29 +90,10 @@ fn carry(
         trees.push(Target { version: *version, tree: sources.get(*version)?.tree.oid()? });
     }
     let step = context.ui.step("carry the patches");
-    let targets = with_bases(sources, &series, &trees)?;
+    let targets = rebase_select::with_bases(sources, &series, &trees)?;
     let runs = Engine::open(sources.git().path())?.run(&series, &targets, versions)?;
     step.done(&rebase_text::summary(&runs, 0.0));
     Ok((series, runs))
-}
-
-/// Beside the versions asked for, those that variants were made on: a merge needs them. One that
-/// cannot be had is left out; the engine says what it could not cross-check.
-pub fn with_bases(
-    sources: &Sources<'_>,
-    series: &Series,
-    wanted: &[Target],
-) -> Result<Vec<Target>> {
-    let mut targets = wanted.to_vec();
-    let known = sources.known();
-    for base in series.patches.iter().flat_map(|p| &p.variants).map(|v| v.base) {
-        let here = known.iter().any(|a| a.version == base && a.present && a.refused.is_none());
-        if here && !targets.iter().any(|t| t.version == base) {
-            targets.push(Target { version: base, tree: sources.get(base)?.tree.oid()? });
-        }
-    }
-    targets.sort_by_key(|t| t.version);
-    Ok(targets)
 }
 
 fn pair(sources: &Sources<'_>, series: &Series, run: &VersionRun) -> Result<Pair> {

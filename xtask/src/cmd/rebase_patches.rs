@@ -1,21 +1,21 @@
 // SPDX-License-Identifier: MIT
 //! `cargo xtask rebase-patches`
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use anyhow::Result;
 use serde::Serialize;
 
+use super::rebase_select::{history, select, targets};
 use super::{Context, bisect, rebase_sites, rebase_text};
 use crate::atomic::{self, ChangeSet};
-use crate::fault::{Fault, Kind, Status, kind_of};
-use crate::rebase::{self, Cell, Engine, Facts, History, Outcome, Settled, Target, VersionRun};
+use crate::fault::{Fault, Status};
+use crate::rebase::{self, Cell, Engine, Facts, Outcome, Settled, VersionRun};
 use crate::render::overlay::{self, Verified};
 use crate::series::{self, Series};
 use crate::sites::Review;
-use crate::sources::{Lock, OLDEST_MAJOR, Source, Sources, TreeId};
-use crate::ui::Ui;
+use crate::sources::{Lock, Source, Sources, TreeId};
 use crate::version::SystemdVersion;
 
 /// Carry the patches to systemd's versions, and write the variants, the overlay and the lock
@@ -23,21 +23,21 @@ use crate::version::SystemdVersion;
 /// Without versions: those in patches/sources.lock and the newest that can be had. Versions that
 /// were verified before are always judged again; those that cannot be had here keep what they have.
 ///
-/// A conflict is solved by hand: write patches/<ID>/<VERSION>.patch (git format-patch on a checkout
-/// of that version) and run the command again; series.toml is completed by itself.
+/// A conflict is solved by `cargo xtask resolve`, or by writing patches/<ID>/<VERSION>.patch (git
+/// format-patch on a checkout of that version); series.toml is completed by itself.
 #[derive(Debug, Default, clap::Args)]
 pub struct Args {
     /// Versions to carry the patches to, such as 257, 257.13 or 261-rc2
     #[arg(value_name = "VERSION")]
-    versions: Vec<String>,
+    pub(super) versions: Vec<String>,
 
     /// All released versions from 254 on that can be had here
     #[arg(long, conflicts_with = "versions")]
-    all: bool,
+    pub(super) all: bool,
 
     /// Write nothing; exit 1 if anything on disk would change. Adds no version of its own accord
     #[arg(long)]
-    check: bool,
+    pub(super) check: bool,
 
     /// Only look ahead, to a branch, tag or commit of --systemd-git, as `bisect` does: write nothing
     #[arg(long, value_name = "REV", conflicts_with_all = ["versions", "all", "check"])]
@@ -211,108 +211,6 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
     }
     let status = status(&runs, args.check && !changed.is_empty()).and(rebase_sites::status(&sites));
     Ok(Carried { status, runs, unseen: unseen.into_iter().collect(), changed })
-}
-
-/// The versions to work on, with their sources, and those that were verified before (by the lock,
-/// or by what `series.toml` names) and are not to be had.
-fn select(
-    sources: &Sources<'_>,
-    series: &Series,
-    args: &Args,
-    ui: &Ui,
-) -> Result<(BTreeMap<SystemdVersion, Source>, Vec<SystemdVersion>)> {
-    let named = sources.resolve(&args.versions)?;
-    let available = if args.versions.is_empty() { sources.available()? } else { sources.known() };
-    let released: BTreeSet<SystemdVersion> = available
-        .iter()
-        .filter(|a| a.refused.is_none() && a.version.major >= OLDEST_MAJOR)
-        .map(|a| a.version)
-        .filter(|v| !v.is_candidate())
-        .collect();
-    let mut wanted = BTreeMap::new();
-    for version in &named {
-        wanted.insert(*version, sources.get(*version)?);
-    }
-    // Nobody asked for just these, so one that a server lists but does not give is left out.
-    let mut unless_unavailable = |version: SystemdVersion| -> Result<bool> {
-        match sources.get(version) {
-            Ok(source) => wanted.insert(version, source),
-            Err(error) if kind_of(&error) == Kind::Unavailable => {
-                ui.warn(&format!("left out: {error:#}"));
-                return Ok(false);
-            }
-            Err(error) => return Err(error),
-        };
-        Ok(true)
-    };
-    let more = match () {
-        () if args.all => released.clone(),
-        // What is on disk is complete without a version that nobody has carried it to yet.
-        () if args.versions.is_empty() && !args.check => {
-            released.iter().next_back().copied().into_iter().collect()
-        }
-        () => BTreeSet::new(),
-    };
-    for version in more {
-        unless_unavailable(version)?;
-    }
-    let mut kept = Vec::new();
-    let variants = series.patches.iter().flat_map(|p| &p.variants);
-    let listed =
-        variants.flat_map(|v| v.ranges.iter().flat_map(|r| [r.from, r.to]).chain([v.base]));
-    let before: BTreeSet<SystemdVersion> =
-        sources.lock().iter().map(|entry| entry.version).chain(listed).collect();
-    for version in before.into_iter().filter(|v| !named.contains(v)) {
-        let here = available.iter().any(|a| a.version == version);
-        if !(here && unless_unavailable(version)?) {
-            kept.push(version);
-        }
-    }
-    Ok((wanted, kept))
-}
-
-/// The verified versions and those that are named; nobody is asked for others. None at all if the
-/// sources of none are here.
-pub fn known(
-    sources: &Sources<'_>,
-    series: &Series,
-    named: &[String],
-    ui: &Ui,
-) -> Result<(BTreeMap<SystemdVersion, Source>, Vec<SystemdVersion>)> {
-    let args = Args { versions: named.to_vec(), check: true, ..Args::default() };
-    select(sources, series, &args, ui)
-}
-
-/// Where upstream shows its commits.
-pub const LINK: &str = "https://github.com/systemd/systemd/commit/";
-
-/// The commits of the versions whose history is here.
-pub fn history(wanted: &BTreeMap<SystemdVersion, Source>) -> Result<History> {
-    let mut history = History { link: Some(LINK.to_owned()), ..History::default() };
-    for (version, source) in wanted.iter().filter(|(_, s)| s.has_upstream_commit) {
-        history.commits.insert(*version, source.tip.oid()?);
-    }
-    Ok(history)
-}
-
-/// The wanted trees, and those that variants were made on, as far as they are in the repository.
-pub fn targets(
-    sources: &Sources<'_>,
-    series: &Series,
-    wanted: &BTreeMap<SystemdVersion, Source>,
-) -> Result<Vec<Target>> {
-    let mut targets: BTreeMap<SystemdVersion, git2::Oid> = BTreeMap::new();
-    for (version, source) in wanted {
-        targets.insert(*version, source.tree.oid()?);
-    }
-    let known = sources.known();
-    for base in series.patches.iter().flat_map(|p| &p.variants).map(|v| v.base) {
-        let here = known.iter().any(|a| a.version == base && a.refused.is_none());
-        if here && !targets.contains_key(&base) {
-            targets.insert(base, sources.get(base)?.tree.oid()?);
-        }
-    }
-    Ok(targets.into_iter().map(|(version, tree)| Target { version, tree }).collect())
 }
 
 /// Everything that follows from the settled series: patch files, series.toml, lock, overlay.

@@ -8,7 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
-use super::{Context, rebase_patches};
+use super::{Context, rebase_select};
 use crate::atomic;
 use crate::boot::record::{self, Record};
 use crate::fault::{Fault, Status};
@@ -75,14 +75,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let (wanted, kept) = if named.is_empty() && context.global.systemd_git.is_none() {
         (BTreeMap::new(), lock.iter().map(|entry| entry.version).collect())
     } else {
-        rebase_patches::known(&sources, &series, &named, ui)?
+        rebase_select::known(&sources, &series, &named, ui)?
     };
-    let targets = rebase_patches::targets(&sources, &series, &wanted)?;
+    let targets = rebase_select::targets(&sources, &series, &wanted)?;
     let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
     let facts = cache.join("rebase-facts");
     let proved = std::fs::read(&facts).unwrap_or_default();
     let mut engine = Engine::open(sources.git().path())?
-        .with_history(rebase_patches::history(&wanted)?)
+        .with_history(rebase_select::history(&wanted)?)
         .knowing(Facts::from_bytes(&proved));
     let runs = engine.run(&series, &targets, &versions)?;
     // Useful to the next run, but nothing depends on it.

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, rebase_patches, rebase_text};
+use super::{Context, rebase_select, rebase_text};
 use crate::atomic::ChangeSet;
 use crate::fault::{Fault, Status};
 use crate::foreign;
@@ -110,7 +110,7 @@ fn conflict(
 ) -> Result<Option<(Work, Vec<Conflicted>, PatchText)>> {
     let patch = &series.patches[index];
     let wanted = BTreeMap::from([(version, sources.get(version)?)]);
-    let targets = rebase_patches::targets(sources, series, &wanted)?;
+    let targets = rebase_select::targets(sources, series, &wanted)?;
     let bases: Vec<SystemdVersion> = targets.iter().map(|t| t.version).collect();
     let runs = engine.run(series, &targets, &bases)?;
     let run_of = |v: SystemdVersion| runs.iter().find(|r| r.version == v);
@@ -379,7 +379,7 @@ fn solves(
     }
     let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
     let mut settled = |series: &Series| -> Result<Vec<(SystemdVersion, bool)>> {
-        let targets = rebase_patches::targets(sources, series, &wanted)?;
+        let targets = rebase_select::targets(sources, series, &wanted)?;
         let runs = engine.run(series, &targets, &versions)?;
         let cell = |r: &rebase::VersionRun| {
             r.cells.iter().any(|c| c.patch == patch.id && c.outcome.is_settled())
