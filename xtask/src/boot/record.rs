@@ -147,6 +147,16 @@ pub fn read_all(runs: &Path) -> Result<(Vec<Record>, Vec<String>)> {
     Ok((records, unread))
 }
 
+/// The newest run of this machine whose record can be read: `runs` holds a folder for each, and their
+/// names are dates.
+pub fn newest(runs: &Path) -> Option<Record> {
+    let mut folders: Vec<PathBuf> =
+        std::fs::read_dir(runs).ok()?.flatten().map(|entry| entry.path()).collect();
+    folders.sort();
+    let texts = folders.iter().rev().filter_map(|f| std::fs::read(f.join("record.json")).ok());
+    texts.filter_map(|text| read(&text).ok()).next()
+}
+
 fn read(bytes: &[u8]) -> Result<Record, String> {
     #[derive(Deserialize)]
     struct Schema {

@@ -88,6 +88,12 @@ pub fn build(
     Ok(Built { install, fingerprint, fresh: true })
 }
 
+/// A build of `version` is in the cache: stock, patched or with some of the patches.
+pub fn is_here(cache: &Cache, version: SystemdVersion) -> bool {
+    let installs = cache.build().join(version.to_string()).join("install");
+    fs::read_dir(installs).is_ok_and(|mut entries| entries.next().is_some())
+}
+
 /// The folders of one version, and what works on them.
 struct Workplace {
     version: SystemdVersion,

@@ -29,6 +29,7 @@ pub mod resolve;
 pub mod run;
 pub mod sources;
 pub mod status;
+mod status_known;
 pub mod test;
 pub mod test_image;
 mod test_nixos;

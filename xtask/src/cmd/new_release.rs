@@ -9,11 +9,13 @@ use clap::Parser as _;
 use serde::Serialize;
 
 use super::rebase_patches::{self, Carried};
+use super::status_known::Known;
 use super::{Context, status};
 use crate::atomic;
 use crate::fault::{Fault, Status};
 use crate::flags::Flags;
 use crate::rebase::{Outcome, VersionRun};
+use crate::series;
 use crate::sources::{Booted, Lock, Sources};
 use crate::version::SystemdVersion;
 
@@ -83,6 +85,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         carried.runs.iter().filter(|r| wanted.contains(&r.version)).collect();
     document.fits = new.iter().all(|r| r.is_settled() && !carried.unseen.contains(&r.version));
     document.changed.clone_from(&carried.changed);
+    remember(context, &new, &carried.unseen)?;
     if !document.fits {
         return by_hand(context, &document, &new, &carried.unseen);
     }
@@ -124,6 +127,23 @@ fn wanted(context: &Context<'_>, args: &Args) -> Result<Vec<SystemdVersion>> {
     let newer = status::newer(&sources, &known);
     step.done(&format!("{} known, {} new", known.len(), newer.len()));
     Ok(newer.iter().map(|n| n.version).collect())
+}
+
+/// Keeps the answer for `status`, which works out nothing.
+fn remember(context: &Context<'_>, new: &[&VersionRun], unseen: &[SystemdVersion]) -> Result<()> {
+    // Read anew: carrying may have written variants.
+    let series = series::load(&context.checkout.patches())?;
+    let mut answers = Known::open(&context.cache, &context.checkout.patches(), &series);
+    for run in new {
+        let cells = run.cells.iter().filter(|c| !c.outcome.is_settled());
+        let mut waiting: Vec<String> =
+            cells.map(|c| format!("{}: {}", c.patch, c.outcome.word())).collect();
+        if unseen.contains(&run.version) {
+            waiting.push("a refusal can reach new places".to_owned());
+        }
+        answers.judge(&run.state.tree.to_string(), waiting);
+    }
+    Ok(())
 }
 
 /// Says what a person has to do, patch by patch.

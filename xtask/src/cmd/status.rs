@@ -9,10 +9,11 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
-use crate::boot::record::{self, Record};
+use super::status_known::Known;
+use crate::boot::record;
+use crate::build;
 use crate::fault::Status;
-use crate::rebase;
-use crate::series::{self, Series};
+use crate::series;
 use crate::sources::{Available, Booted, Lock, Options, Sources};
 use crate::ui::{Tone, Ui};
 use crate::version::SystemdVersion;
@@ -51,6 +52,8 @@ struct Major {
     releases: usize,
     carried: usize,
     newest: SystemdVersion,
+    /// Versions of which a build is in the cache.
+    built: Vec<SystemdVersion>,
     booted: Vec<Proof>,
 }
 
@@ -58,6 +61,10 @@ struct Major {
 pub(super) struct Newer {
     pub version: SystemdVersion,
     pub from: String,
+    /// A sentence for each patch that waits for a person there; none if these patches were not
+    /// carried to it yet.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Vec<String>>,
 }
 
 /// Where one version was proved to run, and whether that is still what the patches give.
@@ -92,13 +99,19 @@ pub fn run(context: &Context<'_>, _: &Args) -> Result<Status> {
     let sources = Sources::open(&context.cache, lock, &options, context.ui)?;
     let known: Vec<Available> =
         sources.available()?.into_iter().filter(|a| !a.version.is_candidate()).collect();
-    let proofs = proofs(&sources, &series)?;
+    let mut answers = Known::open(&context.cache, &context.checkout.patches(), &series);
+    let proofs = proofs(&sources, &known, &mut answers);
+    let mut newer = newer(&sources, &known);
+    for newer in &mut newer {
+        let tree = known.iter().find(|a| a.version == newer.version).and_then(|a| a.tree.as_ref());
+        newer.waiting = tree.and_then(|t| answers.judgement(&t.to_string())).map(<[_]>::to_vec);
+    }
     let mut document = Document {
         schema: 1,
         patches: series.patches.len(),
         variants: series.patches.iter().map(|p| p.variants.len()).sum(),
-        majors: majors(&sources, &known, proofs),
-        newer: newer(&sources, &known),
+        majors: majors(context, &sources, &known, proofs),
+        newer,
         last_run: last_run(context),
         next: Vec::new(),
     };
@@ -111,20 +124,15 @@ pub fn run(context: &Context<'_>, _: &Args) -> Result<Status> {
     Ok(if document.next.is_empty() { Status::Yes } else { Status::No })
 }
 
-fn proofs(sources: &Sources<'_>, series: &Series) -> Result<Vec<Proof>> {
-    let ids: Vec<&str> = series.patches.iter().map(|p| p.id.as_str()).collect();
-    let present: BTreeMap<SystemdVersion, git2::Oid> = sources
-        .known()
-        .iter()
-        .filter(|a| a.present)
-        .filter_map(|a| Some((a.version, a.tree.as_ref()?.oid().ok()?)))
-        .collect();
+fn proofs(sources: &Sources<'_>, known: &[Available], answers: &mut Known<'_>) -> Vec<Proof> {
+    let tree = |version: SystemdVersion| {
+        let here = known.iter().find(|a| a.version == version && a.present)?;
+        here.tree.as_ref()?.oid().ok()
+    };
     let mut proofs = Vec::new();
     for locked in sources.lock().iter().filter(|l| !l.booted.is_empty()) {
-        let now = present.get(&locked.version).map(|tree| {
-            // A series that no longer applies is stale, too.
-            rebase::patched_tree(sources.git(), series, *tree, locked.version, &ids).ok()
-        });
+        // A series that no longer applies is stale, too.
+        let now = tree(locked.version).map(|t| answers.patched(sources.git(), locked.version, t));
         for Booted { arch, engine, patched } in &locked.booted {
             let state = match &now {
                 None => Freshness::Unknown,
@@ -135,10 +143,15 @@ fn proofs(sources: &Sources<'_>, series: &Series) -> Result<Vec<Proof>> {
             proofs.push(Proof { version: locked.version, arch, engine, state });
         }
     }
-    Ok(proofs)
+    proofs
 }
 
-fn majors(sources: &Sources<'_>, known: &[Available], proofs: Vec<Proof>) -> Vec<Major> {
+fn majors(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    known: &[Available],
+    proofs: Vec<Proof>,
+) -> Vec<Major> {
     let mut majors: BTreeMap<u32, Major> = BTreeMap::new();
     let locked = sources.lock().iter().map(|l| l.version);
     let mut all: Vec<SystemdVersion> = known.iter().map(|a| a.version).chain(locked).collect();
@@ -150,11 +163,15 @@ fn majors(sources: &Sources<'_>, known: &[Available], proofs: Vec<Proof>) -> Vec
             releases: 0,
             carried: 0,
             newest: version,
+            built: Vec::new(),
             booted: Vec::new(),
         });
         major.releases += 1;
         major.carried += usize::from(sources.lock().get(version).is_some());
         major.newest = version;
+        if build::is_here(&context.cache, version) {
+            major.built.push(version);
+        }
     }
     for proof in proofs {
         if let Some(major) = majors.get_mut(&proof.version.major) {
@@ -174,21 +191,13 @@ pub(super) fn newer(sources: &Sources<'_>, known: &[Available]) -> Vec<Newer> {
         .filter(|a| !a.locked && (newest_of(a.version.major) < Some(a.version)))
         // Of majors before the oldest that is carried there is nothing to want.
         .filter(|a| newest_of(a.version.major).is_some() || newest < Some(a.version))
-        .map(|a| Newer { version: a.version, from: a.origin.clone() })
+        .map(|a| Newer { version: a.version, from: a.origin.clone(), waiting: None })
         .collect()
 }
 
 /// The newest record of this machine that can be read.
 fn last_run(context: &Context<'_>) -> Option<LastRun> {
-    let mut runs: Vec<_> = std::fs::read_dir(context.cache.runs())
-        .ok()?
-        .flatten()
-        .map(|entry| entry.path().join("record.json"))
-        .filter(|path| path.is_file())
-        .collect();
-    runs.sort();
-    let text = std::fs::read(runs.pop()?).ok()?;
-    let record: Record = serde_json::from_slice(&text).ok()?;
+    let record = record::newest(&context.cache.runs())?;
     let subject = |s: &record::Subject| {
         format!(
             "systemd {} ({}): {}\n    {}",
@@ -232,27 +241,33 @@ fn text(document: &Document, ui: &Ui) -> String {
         "{} patches in {} variants, carried to {carried} releases\n",
         document.patches, document.variants
     );
-    let _ = writeln!(text, "{:<7}{:<11}{:<10}BOOTED", "MAJOR", "NEWEST", "CARRIED");
+    let _ = writeln!(text, "{:<7}{:<9}{:<9}{:<8}BOOTED", "MAJOR", "NEWEST", "CARRIED", "BUILT");
     for major in &document.majors {
         let count = format!("{}/{}", major.carried, major.releases);
         let mut lines = major.booted.iter().map(|p| {
             let (tone, more) = match p.state {
                 Freshness::Current => (Tone::Good, ""),
                 Freshness::Stale => (Tone::Warn, ", with older patches"),
-                Freshness::Unknown => (Tone::Dim, " (its sources are not here)"),
+                Freshness::Unknown => (Tone::Dim, ", sources not here"),
             };
             ui.paint(tone, &format!("{} on {} {}{more}", p.version, p.engine, p.arch))
         });
         let first = lines.next().unwrap_or_else(|| "-".to_owned());
         let newest = major.newest.to_string();
-        let _ = writeln!(text, "{:<7}{newest:<11}{count:<10}{first}", major.major);
+        let built = major.built.last().map_or("-".to_owned(), SystemdVersion::to_string);
+        let _ = writeln!(text, "{:<7}{newest:<9}{count:<9}{built:<8}{first}", major.major);
         for line in lines {
-            let _ = writeln!(text, "{:<28}{line}", "");
+            let _ = writeln!(text, "{:<33}{line}", "");
         }
     }
     let _ = writeln!(text);
     for newer in &document.newer {
-        let line = format!("{} is new ({})", newer.version, newer.from);
+        let said = match newer.waiting.as_deref() {
+            None => "the patches were not carried to it yet".to_owned(),
+            Some([]) => "the patches fit".to_owned(),
+            Some(waiting) => waiting.join(", "),
+        };
+        let line = format!("{} is new ({}): {said}", newer.version, newer.from);
         let _ = writeln!(text, "{}", ui.paint(Tone::Warn, &line));
     }
     if let Some(last) = &document.last_run {
@@ -299,7 +314,7 @@ mod tests {
             state: *state,
         };
         let booted = states.iter().map(proof).collect();
-        Major { major, releases: 2, carried, newest: version, booted }
+        Major { major, releases: 2, carried, newest: version, built: vec![version], booted }
     }
 
     fn document(majors: Vec<Major>, newer: Vec<Newer>) -> Document {
@@ -321,7 +336,11 @@ mod tests {
         use Freshness::{Current, Stale, Unknown};
         assert!(document(vec![major(261, 2, &[Current, Unknown])], Vec::new()).next.is_empty());
         let majors = vec![major(260, 2, &[]), major(261, 2, &[Current, Stale]), major(263, 0, &[])];
-        let newer = vec![Newer { version: SystemdVersion::new(263, 1), from: "upstream".into() }];
+        let newer = vec![Newer {
+            version: SystemdVersion::new(263, 1),
+            from: "upstream".into(),
+            waiting: Some(vec!["0002-cgroup: conflict".into()]),
+        }];
         let document = document(majors, newer);
         assert_eq!(
             document.next,
@@ -332,7 +351,7 @@ mod tests {
         );
         let text = text(&document, &Ui::new(true));
         assert!(text.lines().all(|l| l.len() <= 80), "{text}");
-        assert!(text.contains("263.1 is new (upstream)"), "{text}");
+        assert!(text.contains("263.1 is new (upstream): 0002-cgroup: conflict"), "{text}");
     }
 
     #[test]
