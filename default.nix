@@ -6,7 +6,8 @@
   pkgs ? import <nixpkgs> { },
 }:
 let
-  lib = import ./nix/lib { inherit (pkgs.lib) warn; };
+  s6Images = import ./nix/s6-images { inherit pkgs; };
+  lib = import ./nix/lib { inherit (pkgs.lib) warn; } // s6Images.lib;
 
   example = import "${pkgs.path}/nixos" {
     inherit (pkgs.stdenv.hostPlatform) system;
@@ -18,10 +19,13 @@ let
 in
 rec {
   inherit lib;
+  # `-A dockerImages.nix`; `-A tests.dockerImages.nginx`
+  inherit (s6Images) dockerImages tests;
 
   overlays = {
     default = import ./overlays;
     replace = import ./overlays/replace.nix;
+    s6-images = import ./nix/s6-images/overlay.nix;
   };
 
   nixosModules.default = ./nix/modules;
@@ -33,5 +37,6 @@ rec {
   checks = import ./vm-tests {
     inherit pkgs plainboot;
     image = example-image;
+    s6Images = s6Images.dockerImages;
   };
 }

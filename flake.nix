@@ -14,6 +14,7 @@
         "x86_64-linux"
         "aarch64-linux"
       ];
+      s6ImagesOf = pkgs: import ./nix/s6-images { inherit pkgs; };
       forEach = f: lib.genAttrs systems (system: f system nixpkgs.legacyPackages.${system});
       example =
         system:
@@ -32,6 +33,8 @@
       overlays = {
         default = import ./overlays;
         replace = import ./overlays/replace.nix;
+        # `lib.makeImage`, `dockerImages`
+        s6-images = import ./nix/s6-images/overlay.nix;
       };
 
       nixosModules.default = ./nix/modules;
@@ -51,12 +54,16 @@
         }
       );
 
+      # `nix build .#legacyPackages.x86_64-linux.dockerImages.nix`, and `lib.makeImage` beside it.
+      legacyPackages = forEach (_: s6ImagesOf);
+
       checks = forEach (
         system: pkgs:
         import ./vm-tests {
           inherit pkgs;
           inherit (self.packages.${system}) plainboot;
           image = exampleImage system;
+          s6Images = (s6ImagesOf pkgs).dockerImages;
         }
         // {
           inherit (self.packages.${system}) plainboot systemd-plainboot example-image;

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: MIT
 #
-# The image in NixOS virtual machines, under Docker and under podman.
+# The images in NixOS virtual machines: the one with systemd under Docker and under podman, those with s6.
 {
   pkgs,
   # ../nix/package.nix
   plainboot,
   # A `dockerImage` of ../nix/example.nix.
   image,
+  # Those of ../nix/s6-images.
+  s6Images,
 }:
 let
   test =
@@ -19,4 +21,11 @@ in
 {
   docker = test ./nginx.nix "docker";
   podman = test ./nginx.nix "podman";
+  s6 = pkgs.testers.runNixOSTest {
+    imports = [ ./s6.nix ];
+    _module.args = {
+      name = "s6";
+      images = s6Images;
+    };
+  };
 }

@@ -29,7 +29,7 @@ pub enum Need {
     Vm,
     /// Evaluate Nix files.
     Nix,
-    /// Compare with the classic patch tools.
+    /// Compare with the classic patch tools, run the services of images under s6, check scripts.
     Tests,
 }
 
@@ -106,8 +106,13 @@ const IMAGE: &[Requirement] = &[program("mmdebstrap", "mmdebstrap")];
 
 const NIX: &[Requirement] = &[program("nix-bin", "nix-instantiate")];
 
-const TESTS: &[Requirement] =
-    &[program("patch", "patch"), program("quilt", "quilt"), program("git", "git")];
+const TESTS: &[Requirement] = &[
+    program("patch", "patch"),
+    program("quilt", "quilt"),
+    program("git", "git"),
+    program("s6", "s6-svscan"),
+    program("shellcheck", "shellcheck"),
+];
 
 /// What a part of the work needs on this machine.
 pub fn of(need: Need, host: &Host) -> Vec<Requirement> {

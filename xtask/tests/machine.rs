@@ -128,7 +128,7 @@ fn test_installs_what_is_missing_as_root_and_else_says_how() {
     machine.program("cargo", &cargo(GOOD)).program(
         "apt-get",
         &format!(
-            "echo \"$DEBIAN_FRONTEND $*\" >> {log}\nfor name in nix-instantiate patch quilt git; do\n\
+            "echo \"$DEBIAN_FRONTEND $*\" >> {log}\nfor name in nix-instantiate patch quilt git s6-svscan shellcheck; do\n\
              echo '#!/bin/sh' > {bin}/$name; /bin/chmod +x {bin}/$name; done",
             log = log.display(),
             bin = bin.display()
@@ -142,7 +142,9 @@ fn test_installs_what_is_missing_as_root_and_else_says_how() {
         let install = calls.lines().last().unwrap();
         assert!(install.starts_with("noninteractive "), "{install}");
         assert!(
-            install.ends_with("install -y --no-install-recommends git nix-bin patch quilt"),
+            install.ends_with(
+                "install -y --no-install-recommends git nix-bin patch quilt s6 shellcheck"
+            ),
             "{install}"
         );
     } else {

@@ -17,14 +17,15 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 use support::{checkout, copy_nix_files};
-use with_lib::Nixos;
+use with_lib::{Nixos, reference};
 
 /// What the flake and `default.nix` both offer, for one architecture.
 const OFFER: &str = r#"{
   overlays = builtins.attrNames f.overlays;
-  lib = builtins.attrNames f.lib;
+  lib = builtins.attrNames (builtins.removeAttrs f.lib [ "makeImage" "imageRef" ]);
+  images = builtins.attrNames made.dockerImages ++ [ (made.lib.makeImage { image.name = "a"; }).arguments.name ];
   modules = builtins.attrNames f.nixosModules;
-  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" ];
+  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" "s6" ];
   systemd = p.systemd-plainboot.name;
   patches = map (one: baseNameOf (dirOf one)) p.systemd-plainboot.plainboot.patches;
   tool = p.plainboot.file;
@@ -50,8 +51,9 @@ fn the_flake_and_default_nix_offer_the_same() {
     std::fs::write(user.path().join("flake.nix"), inputs).unwrap();
     let attribute = format!("path:{}#plainboot", user.path().display());
     for system in ["x86_64-linux", "aarch64-linux"] {
-        let apply =
-            format!("f: let p = f.packages.{system}; checks = f.checks.{system}; in {OFFER}");
+        let apply = format!(
+            "f: let p = f.packages.{system}; checks = f.checks.{system}; made = f.legacyPackages.{system}; in {OFFER}"
+        );
         let flake = nixos.nix.run(
             "nix",
             &[
@@ -74,7 +76,7 @@ fn the_flake_and_default_nix_offer_the_same() {
   lib = import {lib};
   pkgs = import {root}/xtask/tests/nixos/pkgs.nix {{ inherit lib; version = "260.1"; system = "{system}"; }};
   f = import {root}/default.nix {{ inherit pkgs; }};
-  p = f; inherit (f) checks;
+  p = f; made = f; inherit (f) checks;
 in {OFFER}"#,
             lib = nixos.lib.display(),
         ));
@@ -83,7 +85,7 @@ in {OFFER}"#,
             flake["image"],
             json!({"kind": "layered", "system": system, "name": "plainboot-example", "tag": "latest"})
         );
-        assert_eq!(flake["checks"], json!(["docker: test", "podman: test"]));
+        assert_eq!(flake["checks"], json!(["docker: test", "podman: test", "s6: test"]));
     }
 }
 
@@ -234,6 +236,18 @@ fn the_scripts_of_the_machines_are_python() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
+    let compiles = |script: &str| {
+        std::fs::write(dir.path().join("script.py"), script).unwrap();
+        run("python3", &["-m".as_ref(), "py_compile".as_ref(), "script.py".as_ref()], dir.path());
+    };
+    let s6 = nixos.nix.json(&format!(
+        r#"(import {root}/vm-tests/s6.nix {{ name = "s6"; images = builtins.mapAttrs
+  (name: _: "/${{name}}.tar.gz") (import {root}/nix/s6-images {{ pkgs = {{ }}; }}).dockerImages; }}).testScript"#,
+        root = checkout().display(),
+    ));
+    let s6 = s6.as_str().unwrap();
+    assert_eq!(s6.matches("docker load < /").count(), 5, "{s6}");
+    compiles(s6);
     for engine in ["docker", "podman"] {
         let script = nixos.nix.json(&format!(
             r#"(import {root}/vm-tests/nginx.nix {{
@@ -243,8 +257,7 @@ fn the_scripts_of_the_machines_are_python() {
         let script = script.as_str().unwrap();
         assert!(script.contains(&format!("{engine} load < /image.tar.gz")), "{script}");
         assert!(script.contains(&format!("test-image --engine {engine} --image")), "{script}");
-        std::fs::write(dir.path().join("script.py"), script).unwrap();
-        run("python3", &["-m".as_ref(), "py_compile".as_ref(), "script.py".as_ref()], dir.path());
+        compiles(script);
         // The options that it uses are this tool's.
         let words =
             script.split("plainboot test-image ").nth(1).unwrap().split(" 2>&1").next().unwrap();
@@ -323,44 +336,15 @@ fn the_template_and_the_quick_start_evaluate() {
     assert!(docs[1].contains("docker run -d --name nixos my-host:latest\n"));
 }
 
-/// The option reference, as the modules describe themselves.
-fn reference(options: &Value) -> String {
-    let mut text = String::from(
-        "<!-- Generated from nix/modules: PLAINBOOT_WRITE=1 cargo test --test nixos_files option; do not \
-         edit. -->\n# Options for NixOS\n",
-    );
-    for option in options.as_array().unwrap() {
-        let get = |key: &str| option[key].as_str().unwrap_or_default();
-        text += &format!(
-            "\n## `{}`\n\n{}\n\n",
-            get("name"),
-            get("description").trim().replace("{option}", "")
-        );
-        text += &format!("- Type: {}\n", get("type"));
-        for (key, label) in [("default", "Default"), ("example", "Example")] {
-            let value = &option[key];
-            match (value["_type"].as_str(), value["text"].as_str()) {
-                (Some("literalMD"), Some(said)) => text += &format!("- {label}: {said}\n"),
-                (_, Some(said)) if said.contains('\n') => {
-                    text += &format!("- {label}:\n\n  ```nix\n");
-                    for line in said.trim_end().lines() {
-                        text += format!("  {line}").trim_end();
-                        text.push('\n');
-                    }
-                    text += "  ```\n";
-                }
-                (_, Some(said)) => text += &format!("- {label}: `{said}`\n"),
-                _ => {}
-            }
-        }
-    }
-    text
-}
-
 #[test]
 fn the_option_reference_says_what_the_modules_say() {
     let Some(nixos) = Nixos::find() else { return };
-    let expected = reference(&nixos.json("{ }", "e.reference"));
+    let expected = reference(
+        &nixos.json("{ }", "e.reference"),
+        "Options for NixOS",
+        "Generated from nix/modules: PLAINBOOT_WRITE=1 cargo test --test nixos_files option; do not \
+         edit.",
+    );
     let file = checkout().join("docs/nixos-options.md");
     if std::env::var_os("PLAINBOOT_WRITE").is_some() {
         std::fs::write(&file, &expected).unwrap();

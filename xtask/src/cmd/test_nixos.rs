@@ -17,7 +17,7 @@ use crate::render::nix_status::OnNixos;
 pub const GUEST: &str = "nixos";
 
 /// The attributes of default.nix.
-const TESTS: [&str; 2] = ["docker", "podman"];
+const TESTS: [&str; 3] = ["docker", "podman", "s6"];
 
 /// The document of `--json`.
 #[derive(Serialize)]

@@ -10,8 +10,16 @@ pub fn checkout() -> &'static Path {
 }
 
 /// What the Nix files read, beside one another.
-const READ_BY_NIX: [&str; 4] =
-    ["nix/profile.json", "nix/refused.json", "nix/init.sh", "nix/report.sh"];
+const READ_BY_NIX: [&str; 8] = [
+    "nix/profile.json",
+    "nix/refused.json",
+    "nix/init.sh",
+    "nix/report.sh",
+    "nix/s6-images/init.sh",
+    "nix/s6-images/finish.sh",
+    "nix/s6-images/stop.sh",
+    "nix/s6-images/end.sh",
+];
 
 /// Copies the Nix files and what they read into `to`, so that a test can give them data of its own.
 pub fn copy_nix_files(to: &Path) {
@@ -75,6 +83,12 @@ impl Nix {
         let result = self.eval(expression);
         assert!(result.ok, "{expression}\n{}", result.stderr);
         serde_json::from_str(&result.stdout).unwrap()
+    }
+
+    /// Its store, which goes away with it.
+    #[allow(dead_code, reason = "not every test binary builds")]
+    pub fn store(&self) -> PathBuf {
+        self.state.path().join("store")
     }
 
     /// Runs a program of Nix. Everything it would write outside is sent to the private folder:

@@ -56,3 +56,34 @@ impl Nixos {
         (list("errors"), list("warnings"))
     }
 }
+
+/// The option reference, as the modules describe themselves.
+pub fn reference(options: &Value, title: &str, made: &str) -> String {
+    let mut text = format!("<!-- {made} -->\n# {title}\n");
+    for option in options.as_array().unwrap() {
+        let get = |key: &str| option[key].as_str().unwrap_or_default();
+        text += &format!(
+            "\n## `{}`\n\n{}\n\n",
+            get("name"),
+            get("description").trim().replace("{option}", "")
+        );
+        text += &format!("- Type: {}\n", get("type"));
+        for (key, label) in [("default", "Default"), ("example", "Example")] {
+            let value = &option[key];
+            match (value["_type"].as_str(), value["text"].as_str()) {
+                (Some("literalMD"), Some(said)) => text += &format!("- {label}: {said}\n"),
+                (_, Some(said)) if said.contains('\n') => {
+                    text += &format!("- {label}:\n\n  ```nix\n");
+                    for line in said.trim_end().lines() {
+                        text += format!("  {line}").trim_end();
+                        text.push('\n');
+                    }
+                    text += "  ```\n";
+                }
+                (_, Some(said)) => text += &format!("- {label}: `{said}`\n"),
+                _ => {}
+            }
+        }
+    }
+    text
+}
