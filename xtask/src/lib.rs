@@ -63,8 +63,16 @@ use fault::Status;
 /// Runs one command to its status; prints the error, if there is one.
 pub fn run(flags: &flags::Flags) -> Status {
     start_tracing(flags.global.verbose);
-    let ui = ui::Ui::new(flags.global.quiet);
+    let global = &flags.global;
+    let cache = workspace::Cache::locate(global.cache_dir.as_deref()).ok();
+    let times = cache.map(|cache| cache.root().join("times.json"));
+    let ui = ui::Ui::with(global.quiet, global.verbose > 0, times);
+    let typed: Vec<String> = std::env::args().skip(1).collect();
+    let whole = ui.whole(&typed.join(" "));
     let outcome = exec::install_signal_handler().and_then(|()| cmd::dispatch(flags, &ui));
+    if outcome.is_ok() {
+        whole.done();
+    }
     outcome.unwrap_or_else(|error| {
         ui.error(&error);
         fault::kind_of(&error).into()

@@ -167,8 +167,11 @@ impl Workplace {
             .deadline(BUILD_DEADLINE)
             // Ninja's own count, `[12/746] Compiling …`, is what the reader wants to see.
             .run(|line| {
-                if let Some((count, _)) = line.strip_prefix('[').and_then(|l| l.split_once("] ")) {
-                    step.detail(count);
+                let count = line.strip_prefix('[').and_then(|l| l.split_once("] "));
+                if let Some((done, all)) = count.and_then(|(count, _)| count.split_once('/'))
+                    && let (Ok(done), Ok(all)) = (done.parse(), all.parse())
+                {
+                    step.count(done, all);
                 }
             })
     }
