@@ -71,4 +71,6 @@ pub enum Command {
     BumpNixpkgs(cmd::bump_nixpkgs::Args),
     NixStatus(cmd::nix_status::Args),
     Bench(cmd::bench::Args),
+    Completions(cmd::completions::Args),
+    Man(cmd::man::Args),
 }

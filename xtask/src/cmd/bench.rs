@@ -8,6 +8,11 @@ use crate::fault::Status;
 
 /// Measure, against other tools on the same input
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench boot --load
+  cargo xtask bench rebase --systemd-git ~/src/systemd
+  cargo xtask bench backports --repo ~/src/systemd-stable --branch v257-stable")]
 pub struct Args {
     #[command(subcommand)]
     what: What,

@@ -22,6 +22,9 @@ use crate::rebase::{self, Backport, Changes, Method, Outcome, Replayed, Spent};
 /// git merge-tree does the same merges. A tree that is neither git's nor the maintainers' counts as
 /// wrong. The figures on time are those of merging alone, with all files read before.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench backports --repo ~/src/systemd-stable --branch v257-stable --last")]
 pub struct Args {
     /// A clone with the stable branch and the commits that were picked; it is only read
     #[arg(long, value_name = "PATH")]

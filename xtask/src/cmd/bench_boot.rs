@@ -26,6 +26,10 @@ use crate::version::SystemdVersion;
 /// The same base and settings; one container at a time, the two kinds alternating, so that what else
 /// the machine does slows both. The status is no if any container does not come up.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench boot
+  cargo xtask bench boot --systemd 257 --load   # also restarts, and many at once")]
 pub struct Args {
     /// The version (default: the newest in patches/sources.lock)
     #[arg(long, value_name = "VERSION")]

@@ -24,6 +24,10 @@ use crate::version::SystemdVersion;
 /// Tree ids are compared, not only times. Of several rounds the fastest counts, for each contender:
 /// what else the machine does can only slow them down.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bench rebase --systemd-git ~/src/systemd
+  cargo xtask bench rebase --alone                  # without git beside it")]
 pub struct Args {
     /// Rounds for each contender
     #[arg(long, value_name = "N", default_value_t = 3)]

@@ -22,6 +22,10 @@ use crate::version::SystemdVersion;
 /// Carries the series from a version that it fits to any commit of the clone that --systemd-git
 /// names, such as its main branch: a warning long before the release. Writes nothing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask bisect --systemd-git ~/src/systemd
+  cargo xtask bisect 0002-cgroup --from 257.13 --to v258 --systemd-git ~/src/systemd")]
 pub struct Args {
     /// Patches to look at, such as 0002-cgroup (default: all)
     #[arg(value_name = "PATCH")]

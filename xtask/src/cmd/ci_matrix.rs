@@ -14,6 +14,10 @@ use crate::vm::disk;
 
 /// Write ci/matrix.json: what CI runs, on which version, architecture and engine
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask ci-matrix
+  cargo xtask ci-matrix --shard 2/4")]
 pub struct Args {
     /// Write nothing; exit code 1 if the file is not as it would be written
     #[arg(long)]

@@ -14,6 +14,9 @@ use crate::ui::Tone;
 ///
 /// Exit code 0 if every command can run here, 1 if something is missing.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask doctor")]
 pub struct Args {}
 
 /// The space that sources, two builds and their images take, with room to spare.

@@ -12,8 +12,10 @@ pub mod bisect;
 pub mod build_image;
 pub mod bump_nixpkgs;
 pub mod ci_matrix;
+pub mod completions;
 pub mod doctor;
 pub mod explain;
+pub mod man;
 pub mod new_release;
 pub mod nix_status;
 mod prepare;
@@ -65,6 +67,8 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::Bench(args) => bench::run(&context, args),
         Command::Bisect(args) => bisect::run(&context, args),
         Command::CiMatrix(args) => ci_matrix::run(&context, args),
+        Command::Completions(args) => completions::run(&context, args),
+        Command::Man(args) => man::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::BumpNixpkgs(args) => bump_nixpkgs::run(&context, args),
         Command::NixStatus(args) => nix_status::run(&context, args),

@@ -16,6 +16,10 @@ use crate::workspace::Checkout;
 ///
 /// Reads nix/status.toml, parses every Nix file, and looks for each test and check that is named.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask nix-status
+  cargo xtask nix-status --check")]
 pub struct Args {
     /// Write nothing; exit code 1 if the file is not as it would be written
     #[arg(long)]

@@ -16,6 +16,9 @@ use crate::version::SystemdVersion;
 /// As `git range-diff`: a diff of two diffs, without line numbers, blob ids and messages, which
 /// differ between any two.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask range-diff 0002-cgroup 257.13 262")]
 pub struct Args {
     /// The patch, such as 0002-cgroup
     #[arg(value_name = "PATCH")]

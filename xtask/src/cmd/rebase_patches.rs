@@ -26,6 +26,11 @@ use crate::version::SystemdVersion;
 /// A conflict is solved by `cargo xtask resolve`, or by writing patches/<ID>/<VERSION>.patch (git
 /// format-patch on a checkout of that version); series.toml is completed by itself.
 #[derive(Debug, Default, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask rebase-patches
+  cargo xtask rebase-patches 263-rc1 --check --systemd-git ~/src/systemd
+  cargo xtask rebase-patches --all --accept-resolved")]
 pub struct Args {
     /// Versions to carry the patches to, such as 257, 257.13 or 261-rc2
     #[arg(value_name = "VERSION")]

@@ -22,6 +22,10 @@ use crate::version::SystemdVersion;
 /// The series may be a quilt folder, debian/patches, a folder of git format-patch, a mailbox, or
 /// this project's own. Nothing is written into the repository, unless a branch is asked for.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask rebase-series --series debian/patches --repo ~/src/systemd \\
+      --from v254.26 --to v255 v256 --format quilt --output carried")]
 pub struct Args {
     /// The series: a folder of patches, a quilt `series`, debian/patches, or a mailbox
     #[arg(long, value_name = "PATH")]

@@ -23,13 +23,12 @@ use crate::version::SystemdVersion;
 /// The page needs no network and no other file. What is in the lock is judged anew, and whatever
 /// newer release the cache holds; nothing else is written, and no verdict follows from it: the exit
 /// code is 0 once the page is there.
-///
-/// Examples:
-///   cargo xtask report --output page.html
-///   cargo xtask report 263-rc1 --systemd-git ~/src/systemd
-///   cargo xtask report --records downloaded-artifacts
 #[derive(Debug, clap::Args)]
-#[command(verbatim_doc_comment)]
+#[command(after_help = "\
+Examples:
+  cargo xtask report --output page.html
+  cargo xtask report 263-rc1 --systemd-git ~/src/systemd
+  cargo xtask report --records downloaded-artifacts")]
 pub struct Args {
     /// Versions to judge besides those, such as 263-rc1
     #[arg(value_name = "VERSION")]

@@ -26,6 +26,10 @@ use crate::version::SystemdVersion;
 /// other versions that it solves are named. What collides just as it did before, be it of another
 /// version, comes solved already.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask resolve 0002-cgroup 263
+  cargo xtask resolve 0002-cgroup 263 --continue")]
 pub struct Args {
     /// The patch, such as 0002-cgroup
     #[arg(value_name = "PATCH")]

@@ -13,6 +13,10 @@ use crate::ui::{Tone, Ui, wrap};
 
 /// List the systemd versions that can be had here, and where each comes from
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask sources
+  cargo xtask sources 257 262       # fetch these")]
 pub struct Args {
     /// Fetch these versions into the cache and list only them
     #[arg(value_name = "VERSION")]

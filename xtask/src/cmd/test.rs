@@ -24,6 +24,10 @@ use crate::ui::Ui;
 /// the counts. A test that could not be tried is counted as skipped, with the reason, and makes
 /// the exit code 77 unless something failed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test
+  cargo xtask test --quick")]
 pub struct Args {
     /// Lints and tests alone: no systemd is fetched, built or booted
     #[arg(long)]

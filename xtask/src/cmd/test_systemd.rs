@@ -19,6 +19,10 @@ use crate::version::SystemdVersion;
 /// logind. The series must not change how a single one ends: outside of containers nothing may
 /// change.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test-systemd
+  cargo xtask test-systemd 257 262")]
 pub struct Args {
     /// Versions to test, such as 262 or 257.13 (default: the newest in patches/sources.lock)
     #[arg(value_name = "VERSION")]

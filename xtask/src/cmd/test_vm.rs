@@ -20,6 +20,11 @@ use crate::vm::{self, disk};
 /// Docker, AppArmor, and a cgroup tree with every controller. The guest has no network, and its
 /// engine is reached without any open port.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test-vm
+  cargo xtask test-vm --guest bookworm --systemd 257
+  cargo xtask test-vm --arch arm64")]
 pub struct Args {
     /// Versions to test, such as 262 or 257.13 (default: the newest in patches/sources.lock)
     #[arg(long, value_name = "VERSION", num_args = 1..)]

@@ -22,6 +22,13 @@ use crate::version::SystemdVersion;
 /// runs the checks, and runs stock systemd as the control: it must work with a writable cgroup tree
 /// and be refused in the plain container.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test-image
+  cargo xtask test-image --systemd 257 262 --stock
+  cargo xtask test-image --only boot.running --keep
+  cargo xtask test-image --ablate
+  cargo xtask test-image --image my/systemd")]
 pub struct Args {
     /// Versions to test, such as 262 or 257.13 (default: the newest in patches/sources.lock)
     #[arg(long, value_name = "VERSION", num_args = 1..)]
