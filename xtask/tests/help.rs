@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What helps at the prompt: examples that work, completion, man pages.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 #[path = "support/typed.rs"]
 mod typed;
 

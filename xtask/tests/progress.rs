@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! What a user sees of a long step: on a terminal, in a file, in CI.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests too")]
+
 use std::path::Path;
 use std::process::{Command, Output};
 
