@@ -116,6 +116,42 @@ fn the_page_names_the_culprit_and_what_was_seen_and_nothing_else_is_written() {
 }
 
 #[test]
+fn the_records_alone_give_the_same_page_elsewhere() {
+    let case = Case::new();
+    let page = fs::read(case.page()).unwrap();
+    let elsewhere = case.path("artefacts");
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/runs");
+    for runs in [case.path("cache/runs"), theirs] {
+        for run in fs::read_dir(runs).unwrap() {
+            let run = run.unwrap().path();
+            let to = elsewhere.join(run.file_name().unwrap());
+            fs::create_dir_all(&to).unwrap();
+            for file in fs::read_dir(&run).unwrap() {
+                let file = file.unwrap();
+                fs::copy(file.path(), to.join(file.file_name())).unwrap();
+            }
+        }
+    }
+    for gone in ["cache", "systemd.git"] {
+        fs::remove_dir_all(case.path(gone)).unwrap();
+    }
+    let again = case.path("again.html");
+    let words = [elsewhere.to_str().unwrap(), "--output", again.to_str().unwrap()];
+    let output = case.report(&[&["--from"], &words[..]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let again = fs::read(again).unwrap();
+    assert!(String::from_utf8_lossy(&again).contains("prepare all at once"));
+    assert!(again == page, "the page differs");
+    assert!(!case.path("cache").exists(), "the cache was written to");
+
+    let none = case.path("none");
+    fs::create_dir(&none).unwrap();
+    let refused = case.report(&["--from", none.to_str().unwrap()]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("holds no record"));
+}
+
+#[test]
 fn without_sources_and_records_it_says_what_to_type() {
     let case = Case::new();
     let output = case.report(&["--json"]);

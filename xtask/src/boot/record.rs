@@ -96,20 +96,51 @@ pub fn run_id(now: SystemTime, pid: u32) -> String {
     format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{pid}")
 }
 
-/// Removes the folders of all but the newest `keep` runs. What cannot be removed stays.
-pub fn prune(runs: &Path, keep: usize) {
+/// Removes the folders of all but the newest `keep` runs that hold a file of this name, and says which
+/// went. What cannot be removed stays.
+#[must_use = "tell the user what is gone"]
+pub fn prune(runs: &Path, file: &str, keep: usize) -> Option<String> {
     let mut names: Vec<_> = std::fs::read_dir(runs)
         .into_iter()
         .flatten()
         .flatten()
         .map(|entry| entry.path())
-        .filter(|path| path.join("record.json").is_file())
+        .filter(|path| path.join(file).is_file())
         .collect();
     names.sort();
-    let old = names.len().saturating_sub(keep);
-    for path in &names[..old] {
-        let _ = std::fs::remove_dir_all(path);
+    names.truncate(names.len().saturating_sub(keep));
+    names.retain(|path| std::fs::remove_dir_all(path).is_ok());
+    let name = |path: &PathBuf| path.file_name().map(|n| n.to_string_lossy().into_owned());
+    let (first, last) = (name(names.first()?)?, name(names.last()?)?);
+    let which = match names.len() {
+        1 => first,
+        more => format!("{more} runs, {first} to {last}"),
+    };
+    Some(format!("removed from {}, which keeps the newest {keep}: {which}", runs.display()))
+}
+
+/// The files in a folder and in the folders right below it that are called `PREFIX….json`, sorted.
+///
+/// # Errors
+/// The folder is there and cannot be listed.
+pub fn files(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+    let list = |dir: &Path| -> std::io::Result<Vec<PathBuf>> {
+        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
+    };
+    let mut paths = match list(dir) {
+        Ok(paths) => paths,
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) => return Err(e).with_context(|| format!("cannot list {}", dir.display())),
+    };
+    for folder in paths.clone().iter().filter(|p| p.is_dir()) {
+        paths.extend(list(folder).with_context(|| format!("cannot list {}", folder.display()))?);
     }
+    paths.retain(|path| {
+        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+        name.starts_with(prefix) && name.ends_with(".json") && path.is_file()
+    });
+    paths.sort();
+    Ok(paths)
 }
 
 /// The records in a folder and in the folders right below it (`RUN/record.json`, `record-JOB.json`),
@@ -119,25 +150,8 @@ pub fn prune(runs: &Path, keep: usize) {
 /// # Errors
 /// The folder is there and cannot be listed.
 pub fn read_all(runs: &Path) -> Result<(Vec<Record>, Vec<String>)> {
-    let list = |dir: &Path| -> std::io::Result<Vec<PathBuf>> {
-        std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
-    };
-    let mut paths = match list(runs) {
-        Ok(paths) => paths,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Default::default()),
-        Err(e) => return Err(e).with_context(|| format!("cannot list {}", runs.display())),
-    };
-    for folder in paths.clone().iter().filter(|p| p.is_dir()) {
-        paths.extend(list(folder).with_context(|| format!("cannot list {}", folder.display()))?);
-    }
-    let is_record = |path: &PathBuf| {
-        let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
-        name.starts_with("record") && name.ends_with(".json") && path.is_file()
-    };
-    paths.retain(is_record);
     let (mut records, mut unread) = (Vec::new(), Vec::new());
-    paths.sort();
-    for path in paths {
+    for path in files(runs, "record")? {
         match std::fs::read(&path).map_err(|e| e.to_string()).and_then(|b| read(&b)) {
             Ok(record) => records.push(record),
             Err(why) => unread.push(format!("{}: {why}", path.display())),
@@ -291,7 +305,9 @@ mod tests {
                 std::fs::write(dir.path().join(name).join("record.json"), "{}").unwrap();
             }
         }
-        prune(dir.path(), 2);
+        let said = prune(dir.path(), "record.json", 2).unwrap();
+        assert!(said.ends_with("keeps the newest 2: 20260101T000000Z-1"), "{said}");
+        assert_eq!(prune(dir.path(), "record.json", 2), None);
         let left = |name: &str| dir.path().join(name).exists();
         assert!(!left("20260101T000000Z-1") && left("20260102T000000Z-1"));
         assert!(left("20260103T000000Z-1") && left("a-note"));

@@ -178,7 +178,8 @@ fn by_hand(
             );
         }
     }
-    let _ = writeln!(text, "then:   cargo xtask new-release");
+    let names: Vec<String> = new.iter().map(|run| run.version.to_string()).collect();
+    let _ = writeln!(text, "then:   cargo xtask new-release {}", names.join(" "));
     context.ui.result(&text);
     Ok(Status::No)
 }

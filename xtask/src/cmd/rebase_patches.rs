@@ -13,6 +13,7 @@ use crate::atomic::{self, ChangeSet};
 use crate::fault::{Fault, Status};
 use crate::rebase::{self, Cell, Engine, Facts, Outcome, Settled, VersionRun};
 use crate::render::overlay::{self, Verified};
+use crate::report;
 use crate::series::{self, Series};
 use crate::sites::Review;
 use crate::sources::{Lock, Source, Sources, TreeId};
@@ -180,6 +181,11 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
         && let Err(error) = atomic::write(&facts, &bytes)
     {
         tracing::info!(%error, "facts are not kept");
+    }
+    if let Some(said) =
+        report::carried::Carried::of(&engine, &runs, &kept)?.keep(&context.cache.runs())?
+    {
+        ui.note(&said);
     }
     step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
 

@@ -2,8 +2,7 @@
 //! `cargo xtask report`
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
@@ -13,9 +12,10 @@ use crate::atomic;
 use crate::boot::record::{self, Record};
 use crate::fault::{Fault, Status};
 use crate::rebase::{Engine, Facts};
-use crate::report::page::{self, Input, Row};
-use crate::series;
-use crate::sources::{Lock, Sources, TreeId};
+use crate::report::carried::{self, Carried};
+use crate::report::page::{self, Input};
+use crate::series::{self, Series};
+use crate::sources::{Lock, Sources};
 use crate::version::SystemdVersion;
 
 /// Write one HTML page: the grid, conflicts with their culprits, the patches, boots and trends
@@ -28,7 +28,8 @@ use crate::version::SystemdVersion;
 Examples:
   cargo xtask report --output page.html
   cargo xtask report 263-rc1 --systemd-git ~/src/systemd
-  cargo xtask report --records downloaded-artifacts")]
+  cargo xtask report --records artefacts      # and those of other machines
+  cargo xtask report --from artefacts         # those alone, as on a machine without sources")]
 pub struct Args {
     /// Versions to judge besides those, such as 263-rc1
     #[arg(value_name = "VERSION")]
@@ -41,6 +42,17 @@ pub struct Args {
     /// Also show the records below this folder, such as those of other machines
     #[arg(long, value_name = "DIR")]
     records: Vec<PathBuf>,
+
+    /// Make the page from the records in this folder alone: no sources, no network, no cache
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["versions", "records"])]
+    from: Option<PathBuf>,
+}
+
+/// What the page is made of.
+struct Known {
+    carried: Carried,
+    records: Vec<Record>,
+    unread: Vec<String>,
 }
 
 /// The document of `--json`.
@@ -64,43 +76,21 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             .hint("name a file: cargo xtask report --output report.html")
             .into());
     }
-    let (records, unread) = records(context, &args.records)?;
-
     let series = series::load(&context.checkout.patches())?;
     let lock = Lock::load(&context.checkout.lock())?;
-    let sources = Sources::open(&context.cache, lock.clone(), &context.global.into(), ui)?;
-    let step = ui.step("carrying the patches");
-    let named: Vec<String> = here(&sources, &lock).chain(args.versions.iter().cloned()).collect();
-    let (wanted, kept) = if named.is_empty() && context.global.systemd_git.is_none() {
-        (BTreeMap::new(), lock.iter().map(|entry| entry.version).collect())
-    } else {
-        rebase_select::known(&sources, &series, &named, ui)?
+    let known = match &args.from {
+        Some(dir) => from(dir, &lock)?,
+        None => judge(context, args, &series, &lock)?,
     };
-    let targets = rebase_select::targets(&sources, &series, &wanted)?;
-    let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
-    let facts = cache.join("rebase-facts");
-    let proved = std::fs::read(&facts).unwrap_or_default();
-    let mut engine = Engine::open(sources.git().path())?
-        .with_history(rebase_select::history(&wanted)?)
-        .knowing(Facts::from_bytes(&proved));
-    let runs = engine.run(&series, &targets, &versions)?;
-    // Useful to the next run, but nothing depends on it.
-    if let Some(bytes) = engine.facts().to_bytes()
-        && let Err(error) = atomic::write(&facts, &bytes)
-    {
-        tracing::info!(%error, "facts are not kept");
-    }
-    step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
-
-    let mut rows = Vec::new();
-    for run in &runs {
-        let tree = run.is_settled().then(|| engine.tree_id(&run.state)).transpose()?;
-        let patched = tree.map(TreeId::from);
-        rows.push(Row { version: run.version, cells: &run.cells, patched });
-    }
-    let made_s = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
-    let (series, lock, kept) = (&series, &lock, &kept);
-    let input = Input { made_s, series, lock, rows, kept, records: &records, unread: &unread };
+    let input = Input {
+        made_s: known.carried.started_s,
+        series: &series,
+        lock: &lock,
+        rows: known.carried.versions.iter().map(carried::Version::row).collect(),
+        kept: &known.carried.kept,
+        records: &known.records,
+        unread: &known.unread,
+    };
     let html = page::html(&input);
     atomic::write(&output, html.as_bytes())
         .with_context(|| format!("cannot write {}", output.display()))?;
@@ -111,14 +101,79 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             schema: 1,
             page: output,
             bytes: html.len(),
-            versions: runs.len(),
+            versions: input.rows.len(),
             unsettled: input.unsettled(),
-            records: records.len(),
+            records: known.records.len(),
         })?;
     } else {
         ui.result(&format!("{}\n", output.display()));
     }
     Ok(Status::Yes)
+}
+
+/// Carries the patches to what is here, and reads what this machine has recorded.
+fn judge(context: &Context<'_>, args: &Args, series: &Series, lock: &Lock) -> Result<Known> {
+    let ui = context.ui;
+    let cache = context.cache.root();
+    let (records, unread) = records(context, &args.records)?;
+    let sources = Sources::open(&context.cache, lock.clone(), &context.global.into(), ui)?;
+    let step = ui.step("carrying the patches");
+    let named: Vec<String> = here(&sources, lock).chain(args.versions.iter().cloned()).collect();
+    let (wanted, kept) = if named.is_empty() && context.global.systemd_git.is_none() {
+        (BTreeMap::new(), lock.iter().map(|entry| entry.version).collect())
+    } else {
+        rebase_select::known(&sources, series, &named, ui)?
+    };
+    let targets = rebase_select::targets(&sources, series, &wanted)?;
+    let versions: Vec<SystemdVersion> = wanted.keys().copied().collect();
+    let facts = cache.join("rebase-facts");
+    let proved = std::fs::read(&facts).unwrap_or_default();
+    let mut engine = Engine::open(sources.git().path())?
+        .with_history(rebase_select::history(&wanted)?)
+        .knowing(Facts::from_bytes(&proved));
+    let runs = engine.run(series, &targets, &versions)?;
+    // Useful to the next run, but nothing depends on it.
+    if let Some(bytes) = engine.facts().to_bytes()
+        && let Err(error) = atomic::write(&facts, &bytes)
+    {
+        tracing::info!(%error, "facts are not kept");
+    }
+    let carried = Carried::of(&engine, &runs, &kept)?;
+    if !runs.is_empty()
+        && let Some(said) = carried.keep(&context.cache.runs())?
+    {
+        ui.note(&said);
+    }
+    step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
+    Ok(Known { carried, records, unread })
+}
+
+/// What others have recorded. Versions that the newest of their runs did not judge are shown as the lock
+/// has them.
+fn from(dir: &Path, lock: &Lock) -> Result<Known> {
+    is_folder(dir)?;
+    let (records, mut unread) = record::read_all(dir)?;
+    let (carried, unreadable) = carried::newest(dir)?;
+    unread.extend(unreadable);
+    if records.is_empty() && carried.is_none() {
+        return Err(Fault::new(format!("{} holds no record that can be read", dir.display()))
+            .hint(unread.into_iter().chain([HOLDS.to_owned()]).collect::<Vec<_>>().join("\n"))
+            .into());
+    }
+    let carried = carried.unwrap_or_else(|| {
+        let kept: Vec<SystemdVersion> = lock.iter().map(|entry| entry.version).collect();
+        Carried::now(Vec::new(), &kept)
+    });
+    Ok(Known { carried, records, unread })
+}
+
+const HOLDS: &str = "name the folder that holds RUN/record.json or record-JOB.json";
+
+fn is_folder(dir: &Path) -> Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    Err(Fault::new(format!("{} is no folder", dir.display())).hint(HOLDS).into())
 }
 
 /// The verified versions whose sources are here, and those that came out after them: a conflict
@@ -134,11 +189,7 @@ fn here(sources: &Sources<'_>, lock: &Lock) -> impl Iterator<Item = String> {
 fn records(context: &Context<'_>, more: &[PathBuf]) -> Result<(Vec<Record>, Vec<String>)> {
     let (mut records, mut unread) = record::read_all(&context.cache.runs())?;
     for dir in more {
-        if !dir.is_dir() {
-            return Err(Fault::new(format!("{} is no folder", dir.display()))
-                .hint("name the folder that holds RUN/record.json or record-JOB.json")
-                .into());
-        }
+        is_folder(dir)?;
         let (theirs, unreadable) = record::read_all(dir)?;
         records.extend(theirs);
         unread.extend(unreadable);

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use git2::{Oid, Repository};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::align::Alignment;
 use super::apply;
@@ -24,7 +24,7 @@ use crate::version::SystemdVersion;
 const MOST_LINES: usize = 24;
 
 /// A hunk that does not fit, and what is known about that.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Broken {
     pub path: String,
     /// From 1.
@@ -45,7 +45,7 @@ pub struct Broken {
 }
 
 /// What broke a hunk.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case", tag = "kind")]
 pub enum Cause {
     Commit {
@@ -65,7 +65,7 @@ pub enum Cause {
 }
 
 /// A place in this version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Went {
     pub path: String,
     pub function: String,

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! What became of a patch on a version. These are answers, not errors.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::deeper::Method;
 use super::explain::Broken;
 use crate::version::SystemdVersion;
 
 /// How a patch fares on a version, best first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
     /// The text applies where its headers say, and a three-way merge gives the same files.
@@ -68,7 +68,7 @@ impl Outcome {
 }
 
 /// What became of one patch on one version.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Deserialize, Serialize)]
 pub struct Cell {
     pub patch: String,
     pub outcome: Outcome,
@@ -81,21 +81,21 @@ pub struct Cell {
     /// Why it is not simply clean, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub files: Vec<FileReport>,
     /// The hunks that do not fit, each with what is known about it.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub broken: Vec<Broken>,
     /// Patches before this one that are missing here, so that this answer is preliminary.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
     /// Other variants that apply here as well, with another result.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rivals: Vec<SystemdVersion>,
 }
 
 /// What became of one file of a patch.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct FileReport {
     /// As the patch names it.
     pub path: String,
@@ -108,19 +108,19 @@ pub struct FileReport {
     /// Of a resolved file, the method that found it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub method: Option<Method>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hunks: Vec<HunkReport>,
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub collisions: Vec<Collision>,
 }
 
 /// Where a hunk was made, and where it is here.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct HunkReport {
     /// The functions it changes here.
     pub functions: Vec<String>,
     /// The functions it changes in the version it was made on, if these are others.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub made_in: Vec<String>,
     /// First line by its header, from 1.
     pub line_old: usize,
@@ -131,7 +131,7 @@ pub struct HunkReport {
 }
 
 /// Lines that both upstream and the patch have changed; or a hunk that found no place.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 pub struct Collision {
     /// First line of `ours` in this version's file, from 1; for a hunk without a place, the line
     /// that its header names.

@@ -145,7 +145,9 @@ pub fn run_on(
             }
         }
     }
-    record::prune(&context.cache.runs(), RUNS_KEPT);
+    if let Some(said) = record::prune(&context.cache.runs(), "record.json", RUNS_KEPT) {
+        context.ui.note(&said);
+    }
     report(context, args, &command, &record, &dir)?;
     if args.keep {
         hold(context, engine)?;
