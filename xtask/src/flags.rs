@@ -71,6 +71,7 @@ pub enum Command {
     BumpNixpkgs(cmd::bump_nixpkgs::Args),
     NixStatus(cmd::nix_status::Args),
     Bench(cmd::bench::Args),
+    Demo(cmd::demo::Args),
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
 }

@@ -359,6 +359,17 @@ fn the_page_on_records_has_every_field_and_no_other() {
 }
 
 #[test]
+fn the_demo_shows_what_is_typed_and_that_it_works() {
+    let svg = std::fs::read_to_string(root().join("docs/demo.svg")).unwrap();
+    let shown = xtask::report::recording::transcript(&svg).unwrap();
+    let typed: Vec<&str> = shown.iter().filter_map(|line| line.strip_prefix("# ")).collect();
+    assert_eq!(typed, xtask::cmd::demo::TYPED);
+    for word in ["running", "Read-only file system", "a service says hello"] {
+        assert!(shown.iter().any(|line| line.contains(word)), "{word}: {shown:?}");
+    }
+}
+
+#[test]
 fn the_book_builds() {
     if !xtask::exec::have("mdbook") {
         xtask::skip::record_optional("mdbook is not installed (cargo install mdbook)").unwrap();

@@ -13,6 +13,7 @@ pub mod build_image;
 pub mod bump_nixpkgs;
 pub mod ci_matrix;
 pub mod completions;
+pub mod demo;
 pub mod doctor;
 pub mod explain;
 pub mod man;
@@ -69,6 +70,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::CiMatrix(args) => ci_matrix::run(&context, args),
         Command::Completions(args) => completions::run(&context, args),
         Command::Man(args) => man::run(&context, args),
+        Command::Demo(args) => demo::run(&context, args),
         Command::Doctor(args) => doctor::run(&context, args),
         Command::BumpNixpkgs(args) => bump_nixpkgs::run(&context, args),
         Command::NixStatus(args) => nix_status::run(&context, args),

@@ -2,6 +2,7 @@
 //! What commands that boot something share: from the names of versions to installed systemds.
 
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::Result;
 
@@ -91,8 +92,9 @@ fn carry(
     }
     let step = context.ui.step("carry the patches");
     let targets = rebase_select::with_bases(sources, &series, &trees)?;
+    let start = Instant::now();
     let runs = Engine::open(sources.git().path())?.run(&series, &targets, versions)?;
-    step.done(&rebase_text::summary(&runs, 0.0));
+    step.done(&rebase_text::summary(&runs, start.elapsed().as_secs_f64()));
     Ok((series, runs))
 }
 

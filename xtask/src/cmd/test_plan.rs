@@ -55,6 +55,7 @@ pub fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
     let verified = |a: &&Available| a.locked && MAJORS.contains(&a.version.major);
     if let Some(newest) = released().find(verified) {
         let version = newest.version.to_string();
+        suites.push(suite(&["demo", "--check"], false));
         suites.push(suite(&["test-systemd", &version], false));
         suites.push(suite(&["test-image", "--systemd", &version, "--services"], false));
         for via in ["copy", "deb"] {
@@ -112,6 +113,7 @@ mod tests {
                 "must test-image --systemd 257.13 --ablate",
                 "must test-image --systemd 262",
                 "must test-image --systemd 262 --ablate",
+                "must demo --check",
                 "must test-systemd 262",
                 "must test-image --systemd 262 --services",
                 "must test-image --systemd 262 --via copy",

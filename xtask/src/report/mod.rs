@@ -3,4 +3,5 @@
 
 pub mod carried;
 pub mod page;
+pub mod recording;
 pub mod tally;
