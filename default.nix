@@ -28,10 +28,14 @@ rec {
     s6-images = import ./nix/s6-images/overlay.nix;
   };
 
-  nixosModules.default = ./nix/modules;
+  nixosModules = {
+    default = ./nix/modules;
+    containers = ./nix/containers;
+  };
 
   plainboot = pkgs.callPackage ./nix/package.nix { };
   systemd-plainboot = lib.patchSystemd pkgs.systemd;
+  plainboot-container = pkgs.callPackage ./nix/containers/package.nix { };
   example-image = example.config.system.build.dockerImage;
 
   checks = import ./vm-tests {

@@ -37,7 +37,11 @@
         s6-images = import ./nix/s6-images/overlay.nix;
       };
 
-      nixosModules.default = ./nix/modules;
+      nixosModules = {
+        default = ./nix/modules;
+        # `virtualisation.systemdContainers`, for a host
+        containers = ./nix/containers;
+      };
 
       # `nix build .#nixosConfigurations.example.config.system.build.dockerImage`
       nixosConfigurations = {
@@ -51,6 +55,7 @@
           plainboot = pkgs.callPackage ./nix/package.nix { };
           systemd-plainboot = self.lib.patchSystemd pkgs.systemd;
           example-image = exampleImage system;
+          plainboot-container = pkgs.callPackage ./nix/containers/package.nix { };
         }
       );
 

@@ -17,10 +17,21 @@ let
       imports = [ module ];
       _module.args = { inherit engine image plainboot; };
     };
+  onHost =
+    backend: name:
+    pkgs.testers.runNixOSTest {
+      imports = [ ./containers.nix ];
+      _module.args = {
+        inherit backend name;
+        module = ../nix/containers;
+      };
+    };
 in
 {
   docker = test ./nginx.nix "docker";
   podman = test ./nginx.nix "podman";
+  containers = onHost "docker" "containers";
+  containers-podman = onHost "podman" "containers-podman";
   s6 = pkgs.testers.runNixOSTest {
     imports = [ ./s6.nix ];
     _module.args = {

@@ -84,6 +84,27 @@ in
         '';
       };
 
+      unenforcedLimits = mkOption {
+        type = types.enum [
+          "list"
+          "refuse"
+        ];
+        default = "list";
+        description = ''
+          What becomes of a limit inside the image that cannot hold, such as `MemoryMax=` of a service:
+          it is listed in the image, or it is an error.
+        '';
+      };
+
+      includeStorePaths = mkOption {
+        type = types.bool;
+        default = true;
+        description = ''
+          Whether the image holds its store paths. Without them it is small, and runs only where the
+          Nix store that has them is mounted on `/nix/store`.
+        '';
+      };
+
       volumes = mkOption {
         type = types.listOf (types.strMatching "/.+");
         default = [ ];

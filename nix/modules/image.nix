@@ -60,7 +60,8 @@ let
     '';
   }
   # Older nixpkgs do not know the argument.
-  // lib.optionalAttrs cfg.includeNixDB { includeNixDB = true; };
+  // lib.optionalAttrs cfg.includeNixDB { includeNixDB = true; }
+  // lib.optionalAttrs (!cfg.includeStorePaths) { includeStorePaths = false; };
 in
 {
   config.system.build = {

@@ -38,6 +38,7 @@ let
       };
     }) (enabled units);
 
+  refusesLimits = config.virtualisation.dockerImage.unenforcedLimits == "refuse";
   services = enabled config.systemd.services;
   found = refused.find (
     sections "service" "Service" services
@@ -48,6 +49,11 @@ let
   dropped = concatMap (
     name: map (what: "${name}.service ${what}") (refused.droppedFrom services.${name})
   ) (attrNames services);
+
+  # Limits of the container's resources, which the engine can set for all of it.
+  limits = filter (one: lib.hasPrefix "Limit the container" one.remedy && one.value != "infinity") (
+    refused.of "ignored" found
+  );
 
   mounts = filter (mount: mount.enable && mount.where != "/run/wrappers") (
     config.systemd.mounts ++ config.systemd.automounts
@@ -112,7 +118,7 @@ in
     ++ map (one: {
       assertion = false;
       message = refused.message (unitFiles one.unit) one;
-    }) (refused.of "fails" found)
+    }) (refused.of "fails" found ++ lib.optionals refusesLimits limits)
     ++ map (mount: {
       assertion = false;
       message = "plainboot: systemd.mounts or systemd.automounts mounts ${mount.where}${

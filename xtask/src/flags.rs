@@ -57,6 +57,7 @@ pub enum Command {
     Test(cmd::test::Args),
     Sources(cmd::sources::Args),
     TestImage(cmd::test_image::Args),
+    TestContainers(cmd::test_containers::Args),
     TestVm(cmd::test_vm::Args),
     CiMatrix(cmd::ci_matrix::Args),
     TestSystemd(cmd::test_systemd::Args),

@@ -53,6 +53,7 @@ pub mod series;
 pub mod sites;
 pub mod skip;
 pub mod sources;
+pub mod trial;
 pub mod ui;
 pub mod version;
 pub mod vm;

@@ -25,7 +25,7 @@ const OFFER: &str = r#"{
   lib = builtins.attrNames (builtins.removeAttrs f.lib [ "makeImage" "imageRef" ]);
   images = builtins.attrNames made.dockerImages ++ [ (made.lib.makeImage { image.name = "a"; }).arguments.name ];
   modules = builtins.attrNames f.nixosModules;
-  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" "s6" ];
+  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" "s6" "containers" "containers-podman" ];
   systemd = p.systemd-plainboot.name;
   patches = map (one: baseNameOf (dirOf one)) p.systemd-plainboot.plainboot.patches;
   tool = p.plainboot.file;
@@ -85,7 +85,16 @@ in {OFFER}"#,
             flake["image"],
             json!({"kind": "layered", "system": system, "name": "plainboot-example", "tag": "latest"})
         );
-        assert_eq!(flake["checks"], json!(["docker: test", "podman: test", "s6: test"]));
+        assert_eq!(
+            flake["checks"],
+            json!([
+                "docker: test",
+                "podman: test",
+                "s6: test",
+                "containers: test",
+                "containers-podman: test"
+            ])
+        );
     }
 }
 
@@ -248,6 +257,13 @@ fn the_scripts_of_the_machines_are_python() {
     let s6 = s6.as_str().unwrap();
     assert_eq!(s6.matches("docker load < /").count(), 5, "{s6}");
     compiles(s6);
+    for backend in ["docker", "podman"] {
+        let host = nixos.nix.json(&format!(
+            r#"(import {root}/vm-tests/containers.nix {{ name = "a"; module = null; backend = "{backend}"; }}).testScript"#,
+            root = checkout().display(),
+        ));
+        compiles(host.as_str().unwrap());
+    }
     for engine in ["docker", "podman"] {
         let script = nixos.nix.json(&format!(
             r#"(import {root}/vm-tests/nginx.nix {{

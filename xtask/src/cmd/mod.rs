@@ -34,6 +34,7 @@ pub mod sources;
 pub mod status;
 mod status_known;
 pub mod test;
+pub mod test_containers;
 pub mod test_image;
 mod test_nixos;
 mod test_plan;
@@ -85,6 +86,7 @@ pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
         Command::NewRelease(args) => new_release::run(&context, args),
         Command::Status(args) => status::run(&context, args),
         Command::Sources(args) => sources::run(&context, args),
+        Command::TestContainers(args) => test_containers::run(&context, args),
         Command::TestImage(args) => test_image::run(&context, args),
         Command::BuildImage(args) => build_image::run(&context, args),
         Command::TestVm(args) => test_vm::run(&context, args),

@@ -17,7 +17,7 @@ use crate::render::nix_status::OnNixos;
 pub const GUEST: &str = "nixos";
 
 /// The attributes of default.nix.
-const TESTS: [&str; 3] = ["docker", "podman", "s6"];
+const TESTS: [&str; 5] = ["docker", "podman", "s6", "containers", "containers-podman"];
 
 /// The document of `--json`.
 #[derive(Serialize)]

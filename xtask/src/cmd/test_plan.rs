@@ -57,6 +57,7 @@ pub fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
         let version = newest.version.to_string();
         suites.push(suite(&["demo", "--check"], false));
         suites.push(suite(&["test-systemd", &version], false));
+        suites.push(suite(&["test-containers", "--systemd", &version], false));
         suites.push(suite(&["test-image", "--systemd", &version, "--services"], false));
         for via in ["copy", "deb"] {
             suites.push(suite(&["test-image", "--systemd", &version, "--via", via], false));
@@ -115,6 +116,7 @@ mod tests {
                 "must test-image --systemd 262 --ablate",
                 "must demo --check",
                 "must test-systemd 262",
+                "must test-containers --systemd 262",
                 "must test-image --systemd 262 --services",
                 "must test-image --systemd 262 --via copy",
                 "must test-image --systemd 262 --via deb",

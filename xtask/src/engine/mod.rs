@@ -155,6 +155,16 @@ impl Engine {
         address(&self.program, self.host.as_deref()).args(args).deadline(self.patience(usual))
     }
 
+    /// Another program that uses this engine.
+    pub fn beside(&self, program: &Path) -> Call {
+        let kind = match self.facts.kind {
+            Kind::Docker => "docker",
+            Kind::Podman => "podman",
+        };
+        let program = program.display().to_string();
+        address(&program, self.host.as_deref()).env("PLAINBOOT_ENGINE", kind)
+    }
+
     /// A long-running client of the engine, without its arguments yet.
     pub fn job(&self, transcript: &Path) -> Job {
         let job = Job::new(&self.program, transcript);

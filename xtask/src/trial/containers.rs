@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: MIT
+//! `plainboot-container` (nix/containers): its verbs, bad input, and updates that fail or are cut short.
+
+use anyhow::Result;
+
+use super::{Case, Trial};
+
+/// Begins the name of each container here, so that a later run finds what `kill -9` has left.
+pub const PREFIX: &str = "pbtest-";
+
+/// What must hold.
+pub const CASES: &[Case] = &[
+    Case { title: "create, look, run, stop, destroy", run: verbs },
+    Case { title: "what it keeps outlives a stop and an update", run: kept },
+    Case { title: "an update that does not boot changes nothing", run: bad_update },
+    Case { title: "an update that was killed is mended", run: killed_update },
+    Case { title: "an ephemeral one begins anew", run: ephemeral },
+    Case { title: "addresses of its own, and the host's network", run: networks },
+    Case { title: "bad input is told and changes nothing", run: bad_input },
+    Case { title: "a failed unit is told", run: degraded },
+    Case { title: "one that NixOS declares is systemd's", run: declared },
+];
+
+/// Removes what the cases, or those of a run that was killed, have made.
+///
+/// # Errors
+/// The engine refuses.
+pub fn sweep(trial: &Trial<'_>) -> Result<()> {
+    let ours = format!("name=^/?{PREFIX}");
+    let left = trial.ask(&["ps", "--all", "--quiet", "--filter", &ours])?;
+    for id in left.lines() {
+        trial.ask(&["rm", "--force", "--volumes", id])?;
+    }
+    let volumes = trial.ask(&["volume", "ls", "--quiet", "--filter", "name=plainboot-pbtest-"])?;
+    for volume in volumes.lines() {
+        trial.ask(&["volume", "rm", volume])?;
+    }
+    let networks =
+        trial.ask(&["network", "ls", "--quiet", "--filter", "label=plainboot.container=1"])?;
+    for network in networks.lines() {
+        // One in use is not of these cases.
+        let _ = trial.engine.call(["network", "rm", network]).output()?;
+    }
+    Ok(())
+}
+
+/// Creates and starts a container of the image, with more options.
+fn up(trial: &Trial<'_>, name: &str, options: &[&str]) -> Result<()> {
+    let words = [&["create", name, "--image", &trial.image, "--start"], options].concat();
+    trial.expect(&words, 0, &[])?;
+    Ok(())
+}
+
+fn status(trial: &Trial<'_>, name: &str, wanted: &str) -> Result<()> {
+    let seen = trial.expect(&["status", name], 0, &[])?;
+    trial.same(&format!("the status of {name}"), &seen.out, wanted);
+    Ok(())
+}
+
+fn verbs(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-verbs";
+    std::fs::write(trial.scratch.join("shared"), "of the host\n")?;
+    let bind = format!("{}:/srv/shared", trial.scratch.join("shared").display());
+    trial.expect(
+        &["create", name, "--image", &trial.image, "--bind-ro", &bind, "--", "--env", "A=it's b"],
+        0,
+        &[],
+    )?;
+    status(trial, name, "down")?;
+    trial.expect(&["run", name, "--", "true"], 1, &["is down", "plainboot-container start"])?;
+    trial.expect(&["start", name], 0, &[])?;
+    trial.expect(&["start", name], 0, &["is up already"])?;
+    status(trial, name, "up")?;
+    trial.expect(&["list"], 0, &[name])?;
+    trial.expect(&["list", "--long"], 0, &[name, "up", "imperative", &trial.image])?;
+    let script = "cat /srv/shared; echo \"$A\"; hostname; ! (: >/srv/shared); exit 7";
+    trial.expect(&["run", name, "--", "sh", "-c", script], 7, &["of the host", "it's b", name])?;
+    let systemd = trial.expect(&["run", name, "--", "cat", "/proc/1/comm"], 0, &[])?;
+    trial.same("PID 1", &systemd.out, "systemd");
+    let address = trial.expect(&["show-ip", name], 0, &[])?.out;
+    if address.parse::<std::net::Ipv4Addr>().is_err() {
+        trial.note(format!("`{address}` is no address"));
+    }
+    trial.expect(&["restart", name], 0, &[])?;
+    trial.expect(&["stop", name], 0, &[])?;
+    let ended = trial.ask(&["inspect", "--format", "{{.State.ExitCode}}", name])?;
+    trial.same("its exit code after stop", &ended, "0");
+    status(trial, name, "down")?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    trial.expect(&["status", name], 1, &["there is no container", "plainboot-container list"])?;
+    nothing_left(trial, name)
+}
+
+/// No container and no volume of this name.
+fn nothing_left(trial: &Trial<'_>, name: &str) -> Result<()> {
+    let containers =
+        trial.ask(&["ps", "--all", "--quiet", "--filter", &format!("name=^/?{name}")])?;
+    trial.same("what is left of its containers", &containers, "");
+    let filter = format!("label=plainboot.of={name}");
+    let volumes = trial.ask(&["volume", "ls", "--quiet", "--filter", &filter])?;
+    trial.same("what is left of its volumes", &volumes, "");
+    Ok(())
+}
+
+/// An image of ours with another command or file: its reference. The case removes it.
+fn variant(trial: &Trial<'_>, tag: &str, change: &str) -> Result<String> {
+    let reference = format!("plainboot-{PREFIX}image:{tag}");
+    let source = format!("{PREFIX}source-{tag}");
+    trial.ask(&["create", "--name", &source, &trial.image])?;
+    trial.ask(&["commit", "--change", change, &source, &reference])?;
+    trial.ask(&["rm", &source])?;
+    Ok(reference)
+}
+
+fn kept(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-kept";
+    let second = variant(trial, "second", "ENV SECOND=yes")?;
+    up(trial, name, &[])?;
+    trial.expect(
+        &["run", name, "--", "sh", "-c", "echo state >/var/lib/state; echo x >/etc/x"],
+        0,
+        &[],
+    )?;
+    trial.expect(&["update", name], 0, &["has that image already"])?;
+    trial.expect(&["restart", name], 0, &[])?;
+    trial.expect(&["run", name, "--", "cat", "/var/lib/state", "/etc/x"], 0, &["state", "x"])?;
+    trial.expect(&["update", name, "--image", &second], 0, &[])?;
+    status(trial, name, "up")?;
+    let look = "cat /var/lib/state; echo \"second: $SECOND\"; test ! -e /etc/x";
+    trial.expect(&["run", name, "--", "sh", "-c", look], 0, &["state", "second: yes"])?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    trial.ask(&["rmi", &second])?;
+    nothing_left(trial, name)
+}
+
+fn bad_update(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-bad";
+    let bad = variant(trial, "bad", "CMD [\"/bin/sh\", \"-c\", \"echo no systemd here; exit 3\"]")?;
+    up(trial, name, &[])?;
+    trial.expect(&["run", name, "--", "sh", "-c", "echo state >/var/lib/state"], 0, &[])?;
+    trial.expect(
+        &["update", name, "--image", &bad],
+        1,
+        &["does not boot, so pbtest-bad goes on", "has ended with 3", "no systemd here"],
+    )?;
+    status(trial, name, "up")?;
+    trial.expect(&["run", name, "--", "cat", "/var/lib/state"], 0, &["state"])?;
+    trial.expect(&["update", name, "--image", "pbtest-none"], 1, &["hint: "])?;
+    trial.expect(
+        &["update", name, "--archive", "/nonexistent"],
+        1,
+        &["cannot read /nonexistent"],
+    )?;
+    status(trial, name, "up")?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    trial.ask(&["rmi", &bad])?;
+    nothing_left(trial, name)
+}
+
+fn killed_update(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-killed";
+    up(trial, name, &[])?;
+    // Killed before the new one was known to be good.
+    let new = format!("{name}.new");
+    trial.ask(&["create", "--name", &new, &trial.image])?;
+    trial.expect(&["status", name], 0, &["was interrupted: pbtest-killed is as before", "up"])?;
+    // Killed between the two renamings.
+    let old = format!("{name}.old");
+    let create = ["create", "--name", &new, "--label", "plainboot.container=1", &trial.image];
+    trial.ask(&create)?;
+    trial.ask(&["rename", name, &old])?;
+    trial.expect(&["status", name], 0, &["finishing it", "down"])?;
+    // Killed before the new one got its name, and it is gone.
+    trial.ask(&["rename", name, &old])?;
+    trial.expect(&["status", name], 0, &["down"])?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, name)
+}
+
+fn ephemeral(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-ephemeral";
+    up(trial, name, &["--ephemeral"])?;
+    trial.expect(&["run", name, "--", "touch", "/var/lib/state"], 0, &[])?;
+    trial.expect(&["restart", name], 0, &[])?;
+    trial.expect(&["run", name, "--", "test", "!", "-e", "/var/lib/state"], 0, &[])?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, name)
+}
+
+fn networks(trial: &Trial<'_>) -> Result<()> {
+    let host = ["--host-address", "192.168.213.10"];
+    let [first, second] = ["pbtest-net1", "pbtest-net2"];
+    up(trial, first, &[&host[..], &["--local-address", "192.168.213.11"]].concat())?;
+    up(trial, second, &[&host[..], &["--local-address", "192.168.213.12"]].concat())?;
+    let address = trial.expect(&["show-ip", second], 0, &[])?;
+    trial.same("its address", &address.out, "192.168.213.12");
+    let network = trial.ask(&[
+        "network",
+        "inspect",
+        "--format",
+        "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}",
+        "plainboot-192.168.213.10",
+    ])?;
+    trial.same("the network", &network, "192.168.213.8/29 192.168.213.10");
+    trial.expect(&["destroy", first], 0, &[])?;
+    trial.expect(&["show-ip", second], 0, &["192.168.213.12"])?;
+    trial.expect(&["destroy", second], 0, &[])?;
+    let left =
+        trial.ask(&["network", "ls", "--quiet", "--filter", "name=plainboot-192.168.213"])?;
+    trial.same("what is left of the network", &left, "");
+
+    let name = "pbtest-host";
+    up(trial, name, &["--network", "host"])?;
+    trial.expect(&["show-ip", name], 1, &["no address of its own"])?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, name)
+}
+
+fn bad_input(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-input";
+    let image = trial.image.as_str();
+    up(trial, name, &["--port", "28080:80"])?;
+    let empty = trial.scratch.join("empty.tar");
+    std::fs::write(&empty, "")?;
+    let empty = empty.display().to_string();
+    for (words, code, texts) in [
+        (
+            &["create", name, "--image", image][..],
+            1,
+            &["the engine has a container", "choose another name"][..],
+        ),
+        (&["create", "a/b", "--image", image], 2, &["\"a/b\" is no name"]),
+        (&["create", "pbtest-x.new", "--image", image], 2, &["is no name"]),
+        (&["create", "pbtest-x"], 2, &["what is pbtest-x made of?"]),
+        (&["create", "pbtest-x", "--image"], 2, &["--image needs a value"]),
+        (&["create", "pbtest-x", "--image", ""], 2, &["is empty"]),
+        (&["create", "pbtest-x", "--image", image, "--archive", "a"], 2, &["one source is enough"]),
+        (&["create", "pbtest-x", "--image", image, "--privileged"], 2, &["is no option of create"]),
+        (&["create", "pbtest-x", "--image", "pbtest-none:1"], 1, &["hint: "]),
+        (&["create", "pbtest-x", "--archive", "/nonexistent"], 1, &["cannot read /nonexistent"]),
+        (&["create", "pbtest-x", "--archive", &empty], 1, &["docker load"]),
+        (&["create", "pbtest-x", "--config-file", "/nonexistent"], 1, &["/nonexistent"]),
+        (
+            &["create", "pbtest-x", "--image", image, "--bind", "/nonexistent:/a"],
+            1,
+            &["there is no /nonexistent on this host", "make it first"],
+        ),
+        (
+            &["create", "pbtest-x", "--image", image, "--host-address", "10.0.0.1"],
+            2,
+            &["go together"],
+        ),
+        (
+            &[
+                "create",
+                "pbtest-x",
+                "--image",
+                image,
+                "--host-address",
+                "10.0.0",
+                "--local-address",
+                "10.0.0.2",
+            ],
+            2,
+            &["\"10.0.0\" is no IPv4 address"],
+        ),
+        (&["create", "pbtest-x", "--image", image, "--memory", "much"], 1, &["docker create"]),
+        (
+            &["create", "pbtest-x", "--image", image, "--port", "28080:80", "--start"],
+            1,
+            &["28080", "pbtest-x is down", "another --port"],
+        ),
+        (&["destroy", "pbtest-x"], 0, &[]),
+        (&["start", "pbtest-none"], 1, &["there is no container"]),
+        (&["update", name, "--privileged", "x"], 2, &["is no source"]),
+        (&["run", name], 2, &["what to run"]),
+        (&["enter", name], 2, &["\"enter\" is no verb", "--help"]),
+        (&["stop"], 2, &["which container?"]),
+        (&["list", "--all"], 2, &["is no option of list"]),
+        (&[], 2, &["Usage: "]),
+    ] {
+        trial.expect(words, code, texts)?;
+    }
+    let foreign = "pbtest-foreign";
+    trial.ask(&["create", "--name", foreign, image])?;
+    trial.expect(&["destroy", foreign], 1, &["was not made by plainboot-container"])?;
+    trial.ask(&["rm", foreign])?;
+    let nobody = trial.call_with(&["list"], &[("DOCKER_HOST", "unix:///nonexistent")])?;
+    trial.compare("list without an engine", &nobody, 1, &["is it running"]);
+    status(trial, name, "up")?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, "pbtest-")
+}
+
+fn degraded(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-degraded";
+    up(trial, name, &[])?;
+    let unit = trial.scratch.join("broken.service");
+    let text =
+        "[Service]\nType=oneshot\nExecStart=/bin/false\n[Install]\nWantedBy=multi-user.target\n";
+    std::fs::write(&unit, text)?;
+    trial.ask(&["cp", &unit.display().to_string(), &format!("{name}:/etc/systemd/system/")])?;
+    trial.expect(&["run", name, "--", "systemctl", "enable", "broken.service"], 0, &[])?;
+    trial.expect(&["restart", name], 1, &["these units failed", "broken.service"])?;
+    status(trial, name, "up")?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, name)
+}
+
+fn declared(trial: &Trial<'_>) -> Result<()> {
+    let folder = trial.scratch.join("declared");
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("pbtest-nixos"), "unit=docker-pbtest-nixos.service\n")?;
+    // In place of systemd's: it notes what it was asked.
+    let asked = trial.scratch.join("asked");
+    let programs = trial.scratch.join("programs");
+    std::fs::create_dir_all(&programs)?;
+    let systemctl = programs.join("systemctl");
+    std::fs::write(&systemctl, format!("#!/bin/sh\necho \"$@\" >>{}\n", asked.display()))?;
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(&systemctl, all)?;
+    let path = format!("{}:{}", programs.display(), std::env::var("PATH").unwrap_or_default());
+    let folder = folder.display().to_string();
+    let variables = [("PLAINBOOT_DECLARED", folder.as_str()), ("PATH", path.as_str())];
+    for (words, code, texts) in [
+        (&["list", "--long"][..], 0, &["pbtest-nixos", "down", "declared"][..]),
+        (&["start", "pbtest-nixos"], 0, &[]),
+        (&["stop", "pbtest-nixos"], 0, &[]),
+        (&["restart", "pbtest-nixos"], 0, &[]),
+        (&["status", "pbtest-nixos"], 0, &["down"]),
+        (&["destroy", "pbtest-nixos"], 1, &["is declared in NixOS", "nixos-rebuild switch"]),
+        (&["update", "pbtest-nixos"], 1, &["is declared in NixOS"]),
+        (&["create", "pbtest-nixos", "--image", "x"], 1, &["is declared in NixOS"]),
+    ] {
+        let said = trial.call_with(words, &variables)?;
+        trial.compare(&words.join(" "), &said, code, texts);
+    }
+    let asked = std::fs::read_to_string(&asked).unwrap_or_default();
+    let unit = "docker-pbtest-nixos.service";
+    trial.same(
+        "what systemd was asked",
+        &asked,
+        &format!("start {unit}\nstop {unit}\nrestart {unit}\n"),
+    );
+    Ok(())
+}
