@@ -137,3 +137,24 @@ fn a_nixpkgs_in_a_folder_is_followed_offline() {
         assert!(said.contains(part), "{named}: no `{part}` in {said}");
     }
 }
+
+#[test]
+fn a_new_release_is_also_what_nixpkgs_has() {
+    let case = case("moved");
+    let nixpkgs = Nixpkgs::new(&case, "258");
+    for name in ["0001-first.patch", "0002-second.patch"] {
+        nixpkgs.patch(name, "a\n", "b\n");
+    }
+    let before = files(&case.checkout());
+    let ask = |folder: &str| {
+        let run = case.command("new-release", &["--check", "--nixpkgs", folder]);
+        let said = [stdout(&run), String::from_utf8_lossy(&run.stderr).into_owned()].concat();
+        (run.status.code().unwrap(), said)
+    };
+    let (code, said) = ask(nixpkgs.0.to_str().unwrap());
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("258 fit: cargo xtask new-release"), "{said}");
+    assert_eq!(files(&case.checkout()), before);
+    let (code, said) = ask(case.dir.path().to_str().unwrap());
+    assert_eq!(code, 2, "{said}");
+}

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use anyhow::Result;
 use serde::Serialize;
 
-use super::Context;
+use super::{Context, explain_words};
 use crate::boot::checks::{self, Check, Group};
 use crate::boot::expect::ROWS;
 use crate::boot::known::KnownFailures;
@@ -16,7 +16,7 @@ use crate::rebase::Outcome;
 use crate::series::{self, Series};
 use crate::ui::{Tone, Ui};
 
-/// Say what a check, an outcome, a verdict or a patch means, and what to do about it
+/// Say what a check, an outcome, a verdict, an error or a patch means, and what to do about it
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -33,14 +33,14 @@ pub struct Args {
 
 /// One thing that can be asked for.
 #[derive(Debug, Serialize)]
-struct Topic {
-    id: String,
-    kind: &'static str,
-    title: String,
+pub(super) struct Topic {
+    pub id: String,
+    pub kind: &'static str,
+    pub title: String,
     /// Paragraphs: what it means, why it matters.
-    text: Vec<String>,
+    pub text: Vec<String>,
     /// Commands, or what a person does.
-    next: Vec<String>,
+    pub next: Vec<String>,
 }
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
@@ -78,6 +78,9 @@ fn topics(series: &Series, known: &KnownFailures) -> Vec<Topic> {
         text: vec![(*means).to_owned()],
         next: vec![(*next).to_owned()],
     }));
+    all.extend(explain_words::errors());
+    all.extend(explain_words::verdicts());
+    all.extend(explain_words::results());
     all.extend(series.patches.iter().map(|patch| Topic {
         id: patch.id.clone(),
         kind: "patch",
@@ -264,7 +267,8 @@ fn outcome((outcome, means, next): &Explained) -> Topic {
 fn list(topics: &[Topic]) -> String {
     let mut text = String::new();
     for kind in topics.chunk_by(|a, b| a.kind == b.kind) {
-        let _ = writeln!(text, "{}s:", kind[0].kind);
+        let more = if kind[0].kind.ends_with("ch") { "es" } else { "s" };
+        let _ = writeln!(text, "{}{more}:", kind[0].kind);
         for topic in kind {
             let _ = writeln!(text, "  {:<26} {}", topic.id, topic.title);
         }
@@ -306,7 +310,17 @@ mod tests {
         ids.sort_unstable();
         assert!(ids.windows(2).all(|w| w[0] != w[1]), "{ids:?}");
         assert!(all.iter().all(|t| !t.text.is_empty() && !t.next.is_empty()));
-        for id in ["clean", "conflict", "77", "0002-cgroup", "boot.running", "real.redis"] {
+        for id in [
+            "clean",
+            "conflict",
+            "77",
+            "proven",
+            "known",
+            "fault",
+            "0002-cgroup",
+            "boot.running",
+            "real.redis",
+        ] {
             assert!(ids.contains(&id), "{id}");
         }
     }

@@ -16,6 +16,7 @@ pub mod completions;
 pub mod demo;
 pub mod doctor;
 pub mod explain;
+mod explain_words;
 pub mod man;
 pub mod new_release;
 pub mod nix_status;

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
 use anyhow::Result;
 use clap::Parser as _;
@@ -14,6 +15,7 @@ use super::{Context, status};
 use crate::atomic;
 use crate::fault::{Fault, Status};
 use crate::flags::Flags;
+use crate::nixpkgs;
 use crate::rebase::{Outcome, VersionRun};
 use crate::series;
 use crate::sources::{Booted, Lock, Sources};
@@ -29,11 +31,16 @@ use crate::version::SystemdVersion;
 Examples:
   cargo xtask new-release --check           # only ask: is there anything, and does it fit?
   cargo xtask new-release > pull-request.md
+  cargo xtask new-release --nixpkgs ~/src/nixpkgs
   cargo xtask new-release 263 --no-boot")]
 pub struct Args {
     /// The versions (default: those newer than what is carried)
     #[arg(value_name = "VERSION")]
     versions: Vec<String>,
+
+    /// Also ask this nixpkgs which systemd it has
+    #[arg(long, value_name = "PATH", conflicts_with = "versions")]
+    nixpkgs: Option<PathBuf>,
 
     /// Write nothing and boot nothing; exit 1 if there is a new release
     #[arg(long)]
@@ -93,7 +100,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         if context.global.json {
             ui.json(&document)?;
         } else {
-            ui.result(&format!("{} fits: cargo xtask new-release", names.join(", ")));
+            let fits = if names.len() == 1 { "fits" } else { "fit" };
+            ui.result(&format!("{} {fits}: cargo xtask new-release", names.join(", ")));
         }
         return Ok(Status::No);
     }
@@ -105,7 +113,17 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         document.changed.push("CHANGELOG.md".to_owned());
     }
     let lock = Lock::load(&context.checkout.lock())?;
-    let text = pull_request(&new, &carried, &lock);
+    let mut text = pull_request(&new, &carried, &lock);
+    if let Some(root) = &args.nixpkgs {
+        let theirs = nixpkgs::read(root)?;
+        let (version, own) = (theirs.version, theirs.patches.len());
+        let _ = write!(
+            text,
+            "\nnixpkgs has systemd {version}, with {own} patches of its own: `cargo xtask \
+             bump-nixpkgs {}` puts the series on top of them.\n",
+            root.display()
+        );
+    }
     if context.global.json {
         document.pull_request = Some(text);
         ui.json(&document)?;
@@ -126,7 +144,15 @@ fn wanted(context: &Context<'_>, args: &Args) -> Result<Vec<SystemdVersion>> {
     let known = sources.available()?;
     let newer = status::newer(&sources, &known);
     step.done(&format!("{} known, {} new", known.len(), newer.len()));
-    Ok(newer.iter().map(|n| n.version).collect())
+    let mut wanted: BTreeSet<SystemdVersion> = newer.iter().map(|n| n.version).collect();
+    if let Some(root) = &args.nixpkgs {
+        let theirs = nixpkgs::read(root)?.version;
+        context.ui.note(&format!("nixpkgs has systemd {theirs}"));
+        if sources.lock().get(theirs).is_none() {
+            wanted.insert(theirs);
+        }
+    }
+    Ok(wanted.into_iter().collect())
 }
 
 /// Keeps the answer for `status`, which works out nothing.

@@ -75,6 +75,10 @@ fn read(path: &std::path::Path) -> Seconds {
 impl Drop for Times {
     fn drop(&mut self) {
         let Some(path) = self.path.as_ref().filter(|_| !self.new.is_empty()) else { return };
+        // A command that does without a cache makes none.
+        if !path.parent().is_some_and(std::path::Path::is_dir) {
+            return;
+        }
         // Read again: another run may have ended meanwhile.
         let mut steps = read(path);
         for (title, seconds) in self.new.drain(..) {
