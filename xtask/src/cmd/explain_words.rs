@@ -42,8 +42,8 @@ pub(super) fn results() -> Vec<Topic> {
             ),
             Outcome::Skipped(_) => (
                 "– of a check",
-                "This engine cannot try it, by its own facts. What was tried stands; a skip that \
-                 --may-skip does not name ends the run with 77.",
+                "This engine cannot try it, by its own facts. What was tried stands. With \
+                 --may-skip, a skip that it does not name ends the run with 77.",
                 "cargo xtask test-vm tries it on an engine that can, or accept it: --may-skip CHECK",
             ),
             Outcome::NotTried(_) | Outcome::Broken(_) => (

@@ -18,6 +18,10 @@ use crate::trial::{Trial, containers};
 /// Builds what is missing: systemd, patched, on Debian. Containers here are called pbtest-…; any of
 /// these that a killed run has left are removed.
 #[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  cargo xtask test-containers
+  cargo xtask test-containers --systemd 257 --engine podman")]
 pub struct Args {
     /// The version of systemd (default: the newest in patches/sources.lock)
     #[arg(long, value_name = "VERSION")]
