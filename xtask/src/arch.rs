@@ -25,6 +25,40 @@ impl Arch {
         }
     }
 
+    /// The architecture of that name, where something of it is known here.
+    pub fn named(name: &str) -> Option<Arch> {
+        [Arch::Amd64, Arch::Arm64].into_iter().find(|arch| arch.name() == name)
+    }
+
+    /// Whether programs for it run on this machine's processor.
+    pub fn is_native(self) -> bool {
+        Arch::host() == Some(self)
+    }
+
+    /// As GNU's tools and Debian's library folders name it.
+    pub fn triplet(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86_64-linux-gnu",
+            Arch::Arm64 => "aarch64-linux-gnu",
+        }
+    }
+
+    /// As the kernel, meson and QEMU name its processors.
+    pub fn machine(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86_64",
+            Arch::Arm64 => "aarch64",
+        }
+    }
+
+    /// The dynamic loader, relative to a root.
+    pub fn loader(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "lib64/ld-linux-x86-64.so.2",
+            Arch::Arm64 => "lib/ld-linux-aarch64.so.1",
+        }
+    }
+
     /// As images and packages are labelled.
     pub fn name(self) -> &'static str {
         match self {

@@ -76,8 +76,13 @@ pub fn read(cmd: xshell::Cmd<'_>) -> Result<String> {
 
 /// True if `program` can be found on the PATH.
 pub fn have(program: &str) -> bool {
-    std::env::var_os("PATH")
-        .is_some_and(|path| std::env::split_paths(&path).any(|dir| dir.join(program).is_file()))
+    path_of(program).is_some()
+}
+
+/// Where `program` is on the PATH.
+pub fn path_of(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|dir| dir.join(program)).find(|file| file.is_file())
 }
 
 /// A long command: deadline, transcript, group kill.

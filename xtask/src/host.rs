@@ -171,10 +171,19 @@ impl Distribution {
     /// The name of the package that brings the `docker` program: Debian split it off `docker.io`
     /// in its release 13, where it is only recommended.
     pub fn docker_cli(&self) -> &'static str {
+        if self.is_trixie_or_later() { "docker-cli" } else { "docker.io" }
+    }
+
+    /// The name of the package with statically linked emulators of single programs: all of Debian's
+    /// are since its release 13.
+    pub fn qemu_user(&self) -> &'static str {
+        if self.is_trixie_or_later() { "qemu-user" } else { "qemu-user-static" }
+    }
+
+    fn is_trixie_or_later(&self) -> bool {
         // Testing and unstable have no version.
-        let split = self.id == "debian"
-            && (self.version.is_empty() || self.version.parse().is_ok_and(|v: u32| v >= 13));
-        if split { "docker-cli" } else { "docker.io" }
+        self.id == "debian"
+            && (self.version.is_empty() || self.version.parse().is_ok_and(|v: u32| v >= 13))
     }
 }
 

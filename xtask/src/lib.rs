@@ -32,6 +32,7 @@
 pub mod arch;
 pub mod atomic;
 pub mod boot;
+mod bootstrap;
 pub mod build;
 pub mod cmd;
 pub mod engine;

@@ -27,6 +27,8 @@ pub enum Need {
     Engine,
     /// Run a guest of this machine's own architecture.
     Vm,
+    /// Build for the other architecture, make its roots, and run a guest of it.
+    Foreign,
     /// Evaluate Nix files.
     Nix,
     /// Compare with the classic patch tools, run the services of images under s6, check scripts.
@@ -41,6 +43,7 @@ pub const COMMANDS: &[(&str, &[Need])] = &[
     ("build-image", &[Need::Sources, Need::Build, Need::Image]),
     ("test-systemd", &[Need::Sources, Need::Build]),
     ("test-vm", &[Need::Sources, Need::Build, Need::Image, Need::Vm]),
+    ("--arch", &[Need::Sources, Need::Build, Need::Image, Need::Vm, Need::Foreign]),
     ("test", &[Need::Sources, Need::Build, Need::Image, Need::Engine, Need::Nix, Need::Tests]),
 ];
 
@@ -141,6 +144,31 @@ pub fn of(need: Need, host: &Host) -> Vec<Requirement> {
             program("socat", "socat"),
             program(host.distribution.docker_cli(), "docker"),
         ],
+        Need::Foreign => {
+            let [compiler, compiles, system, emulates, user, user_static] = match Arch::host() {
+                Some(Arch::Arm64) => [
+                    "gcc-x86-64-linux-gnu",
+                    "x86_64-linux-gnu-gcc",
+                    "qemu-system-x86",
+                    "qemu-system-x86_64",
+                    "qemu-x86_64",
+                    "qemu-x86_64-static",
+                ],
+                _ => [
+                    "gcc-aarch64-linux-gnu",
+                    "aarch64-linux-gnu-gcc",
+                    "qemu-system-arm",
+                    "qemu-system-aarch64",
+                    "qemu-aarch64",
+                    "qemu-aarch64-static",
+                ],
+            };
+            let runs = match host.distribution.qemu_user() {
+                package @ "qemu-user-static" => program(package, user_static),
+                package => program(package, user),
+            };
+            vec![program(compiler, compiles), program(system, emulates), runs]
+        }
         Need::Nix => NIX.to_vec(),
         Need::Tests => TESTS.to_vec(),
     }

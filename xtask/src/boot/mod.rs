@@ -10,6 +10,7 @@ pub mod checks;
 pub mod evidence;
 pub mod expect;
 pub mod figures;
+pub mod junit;
 pub mod known;
 pub mod record;
 mod text;
@@ -109,9 +110,19 @@ pub fn examine(
         checks::choose(options.table, &|c| c.group == Group::Precondition || (options.wanted)(c));
     // Only now, so that the others do not slow the boot that is measured.
     let results = std::thread::scope(|scope| {
-        let apart = scope.spawn(|| look_apart(&chosen, &site, &judge(row)));
-        let writable = scope.spawn(|| look_at_writable(&chosen, &site, &judge));
-        let main = look_at(&bench, &chosen, &judge(row), &|id| step.detail(id));
+        // Load and faults break what the others stand on.
+        let alone = std::ptr::eq(options.table, checks::FAULTS);
+        let (main_is_over, main_over) = std::sync::mpsc::channel::<()>();
+        let (judge, site, chosen) = (&judge, &site, &chosen);
+        let apart = scope.spawn(move || {
+            if alone {
+                let _ = main_over.recv();
+            }
+            look_apart(chosen, site, &judge(row), if alone { 1 } else { WORKERS })
+        });
+        let writable = scope.spawn(|| look_at_writable(chosen, site, judge));
+        let main = look_at(&bench, chosen, &judge(row), &|id| step.detail(id));
+        drop(main_is_over);
         let panicked = |_| anyhow::anyhow!("a check panicked");
         let apart = apart.join().map_err(panicked)?;
         let writable = writable.join().map_err(panicked)?;
@@ -205,11 +216,16 @@ fn look_at_writable<'a>(
     let judge = judge(row);
     let results = look_at(&bench, &chosen, &judge, &|_| {});
     bench.main.keep_transcript(&dir.join("main"));
-    Ok([results?, look_apart(&chosen, &site, &judge)?].concat())
+    Ok([results?, look_apart(&chosen, &site, &judge, WORKERS)?].concat())
 }
 
 /// Runs the checks that have containers of their own, a few at a time.
-fn look_apart(chosen: &[&Check], site: &Site<'_>, judge: &Judge<'_>) -> Result<Vec<CheckRecord>> {
+fn look_apart(
+    chosen: &[&Check],
+    site: &Site<'_>,
+    judge: &Judge<'_>,
+    workers: usize,
+) -> Result<Vec<CheckRecord>> {
     let next = AtomicUsize::new(0);
     let work = || {
         let mut results = Vec::new();
@@ -223,7 +239,7 @@ fn look_apart(chosen: &[&Check], site: &Site<'_>, judge: &Judge<'_>) -> Result<V
         anyhow::Ok(results)
     };
     std::thread::scope(|scope| {
-        let workers: Vec<_> = (0..WORKERS).map(|_| scope.spawn(work)).collect();
+        let workers: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
         let mut results = Vec::new();
         for worker in workers {
             results.extend(worker.join().map_err(|_| anyhow::anyhow!("a check panicked"))??);

@@ -6,6 +6,7 @@
 //! ninja compiles only what depends on them. Each tree that was built is installed into a folder of
 //! its own, named by what went into it; asking for it again costs nothing.
 
+mod cross;
 mod options;
 mod unit_tests;
 
@@ -16,8 +17,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use cross::Cross;
 use sha2::{Digest, Sha256};
 
+use crate::arch::Arch;
 use crate::exec::{self, Job};
 use crate::fault::Fault;
 use crate::ui::{Step, Ui};
@@ -41,6 +44,18 @@ pub struct Request<'a> {
     pub tree: &'a str,
     /// What it is for the reader: `stock`, `patched`, `without 0005-manager`.
     pub flavour: &'a str,
+    /// What it is built for, if not for this machine.
+    pub foreign: Option<Arch>,
+}
+
+impl Request<'_> {
+    /// The folder of its builds, and the lock on them.
+    fn name(&self) -> String {
+        match self.foreign {
+            Some(arch) => format!("{}-{arch}", self.version),
+            None => self.version.to_string(),
+        }
+    }
 }
 
 /// An installed tree, ready to become a layer of an image.
@@ -62,8 +77,8 @@ pub fn build(
     request: &Request<'_>,
     materialise: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<Built> {
-    let _lock = cache.lock(&format!("build-{}", request.version))?;
-    let work = Workplace::open(cache, request.version)?;
+    let _lock = cache.lock(&format!("build-{}", request.name()))?;
+    let work = Workplace::open(cache, request, ui)?;
 
     // The options follow from the tree and this program, so both are in the name.
     let version = request.version.to_string();
@@ -76,7 +91,8 @@ pub fn build(
     }
 
     require_space(&work.home, BUILD_MB)?;
-    let step = ui.step(format!("build systemd {} ({})", request.version, request.flavour));
+    let target = request.foreign.map_or(String::new(), |arch| format!(" for {arch}"));
+    let step = ui.step(format!("build systemd {} ({}){target}", request.version, request.flavour));
     step.detail("writing the sources");
     materialise(&work.sources)?;
     work.setup(&step)?;
@@ -103,20 +119,27 @@ struct Workplace {
     logs: PathBuf,
     ccache: PathBuf,
     toolchain: String,
+    cross: Option<Cross>,
 }
 
 impl Workplace {
     /// The caller holds the lock of the version.
-    fn open(cache: &Cache, version: SystemdVersion) -> Result<Workplace> {
-        let home = cache.build().join(version.to_string());
+    fn open(cache: &Cache, request: &Request<'_>, ui: &Ui) -> Result<Workplace> {
+        let home = cache.build().join(request.name());
         fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+        let cross = request.foreign.map(|arch| Cross::prepare(cache, arch, ui)).transpose()?;
+        let mut toolchain = toolchain()?;
+        if let Some(cross) = &cross {
+            toolchain = format!("{toolchain} {}", cross.toolchain);
+        }
         Ok(Workplace {
-            version,
+            version: request.version,
             sources: home.join("src"),
             objects: home.join("obj"),
             logs: home.join("log"),
             ccache: cache.root().join("ccache"),
-            toolchain: toolchain()?,
+            toolchain,
+            cross,
             home,
         })
     }
@@ -141,15 +164,20 @@ impl Workplace {
             fs::remove_dir_all(&self.objects)
                 .with_context(|| format!("cannot remove {}", self.objects.display()))?;
         }
-        let compiler = if exec::have("ccache") { "ccache gcc" } else { "gcc" };
-        self.job("meson", "setup.log")
+        let mut job = self
+            .job("meson", "setup.log")
             .arg("setup")
             .args(["-Doptimization=2", "-Ddebug=false", "--wrap-mode=nodownload"])
-            .args(&arguments)
-            .args([&self.objects, &self.sources])
-            .env("CC", compiler)
-            .deadline(SETUP_DEADLINE)
-            .run(|_| ())?;
+            .args(&arguments);
+        if let Some(cross) = &self.cross {
+            let file = self.home.join("cross.ini");
+            crate::atomic::write(&file, cross.machine_file().as_bytes())?;
+            job = job.arg("--cross-file").arg(file);
+        } else {
+            let compiler = if exec::have("ccache") { "ccache gcc" } else { "gcc" };
+            job = job.env("CC", compiler);
+        }
+        job.args([&self.objects, &self.sources]).deadline(SETUP_DEADLINE).run(|_| ())?;
         crate::atomic::write(&stamp, wanted.as_bytes())?;
         Ok(())
     }

@@ -68,8 +68,8 @@ pub fn unit_tests(
     request: &Request<'_>,
     materialise: impl FnOnce(&Path) -> Result<()>,
 ) -> Result<Endings> {
-    let _lock = cache.lock(&format!("build-{}", request.version))?;
-    let work = Workplace::open(cache, request.version)?;
+    let _lock = cache.lock(&format!("build-{}", request.name()))?;
+    let work = Workplace::open(cache, request, ui)?;
     require_space(&work.home, BUILD_MB)?;
     let title = format!("unit tests of systemd {} ({})", request.version, request.flavour);
     let step = ui.step(title);

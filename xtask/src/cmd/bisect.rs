@@ -174,7 +174,11 @@ fn start(
 }
 
 /// A revision of the user's clone, else of the cache repository.
-fn commit(context: &Context<'_>, sources: &Sources<'_>, rev: &str) -> Result<Oid, Fault> {
+pub(super) fn commit(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    rev: &str,
+) -> Result<Oid, Fault> {
     let find = |repo: &git2::Repository| -> Option<Oid> {
         let names = [rev.to_owned(), format!("v{rev}"), format!("refs/plainboot/v{rev}")];
         let find = |name: &String| repo.revparse_single(name).ok()?.peel_to_commit().ok();

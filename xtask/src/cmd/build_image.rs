@@ -213,7 +213,7 @@ fn debian(args: &Args, origin: &Origin) -> Result<Debian> {
         None => None,
         Some(path) => Some(pins(path)?),
     };
-    Ok(Debian { extra: args.with.clone(), pinned })
+    Ok(Debian { extra: args.with.clone(), pinned, arch: None })
 }
 
 /// A list as `--output` writes it beside the image.

@@ -139,6 +139,7 @@ fn group(group: Group) -> &'static str {
         Group::Logs => "It is about what the engine's log and the journal show.",
         Group::Exit => "It is about the end of the container: signals, exit codes, restarts.",
         Group::Rows => "It is about other ways to run the container, each with what is expected.",
+        Group::Faults => "It is about load, and about what breaks around a container or in it.",
     }
 }
 

@@ -6,7 +6,8 @@ use std::time::Instant;
 
 use anyhow::Result;
 
-use super::{Context, rebase_select, rebase_text};
+use super::{Context, bisect, rebase_select, rebase_text};
+use crate::arch::Arch;
 use crate::build::{self, Request};
 use crate::fault::{Fault, Status};
 use crate::image::Identity;
@@ -23,9 +24,9 @@ pub struct Recipe {
 }
 
 impl Recipe {
-    fn request(&self) -> Request<'_> {
+    fn request(&self, foreign: Option<Arch>) -> Request<'_> {
         let Identity { version, flavour, .. } = &self.identity;
-        Request { version: *version, tree: &self.tree.0, flavour }
+        Request { version: *version, tree: &self.tree.0, flavour, foreign }
     }
 }
 
@@ -71,7 +72,44 @@ pub fn recipes(
     sources: &Sources<'_>,
     versions: &[SystemdVersion],
 ) -> Result<(Vec<Pair>, Status)> {
-    let (series, runs) = carry(context, sources, versions)?;
+    recipes_of(context, sources, &targets(sources, versions)?)
+}
+
+fn targets(sources: &Sources<'_>, versions: &[SystemdVersion]) -> Result<Vec<Target>> {
+    let target = |&version| Ok(Target { version, tree: sources.get(version)?.tree.oid()? });
+    versions.iter().map(target).collect()
+}
+
+/// The same for a revision of the user's clone, or a branch of upstream's, such as its main one. It is
+/// called by the release that it is on the way to, as a candidate before the first.
+///
+/// # Errors
+/// Nobody has the revision, or it does not say which release it is for.
+pub fn recipes_at(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    revision: &str,
+) -> Result<(Vec<Pair>, Status)> {
+    let id = match bisect::commit(context, sources, revision) {
+        Ok(id) => id,
+        Err(_) => sources.branch(revision, &context.global.into())?,
+    };
+    let commit = sources.git().find_commit(id)?;
+    let tree = commit.tree()?;
+    let blob = tree.get_path(Path::new("meson.version"))?.to_object(sources.git())?;
+    let said = blob.as_blob().map(|b| String::from_utf8_lossy(b.content()).trim().to_owned());
+    let said = said.unwrap_or_default();
+    let version = said.replace("~devel", "~rc0").parse()?;
+    context.ui.note(&format!("{revision} is {}, of systemd {said}", commit.id()));
+    recipes_of(context, sources, &[Target { version, tree: tree.id() }])
+}
+
+fn recipes_of(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    targets: &[Target],
+) -> Result<(Vec<Pair>, Status)> {
+    let (series, runs) = carry(context, sources, targets)?;
     for text in rebase_text::problems(&series, &runs, context.global.verbose > 0, context.ui) {
         context.ui.result(&text);
     }
@@ -83,17 +121,14 @@ pub fn recipes(
 fn carry(
     context: &Context<'_>,
     sources: &Sources<'_>,
-    versions: &[SystemdVersion],
+    wanted: &[Target],
 ) -> Result<(Series, Vec<VersionRun>)> {
     let series = series::load(&context.checkout.patches())?;
-    let mut trees = Vec::new();
-    for version in versions {
-        trees.push(Target { version: *version, tree: sources.get(*version)?.tree.oid()? });
-    }
     let step = context.ui.step("carry the patches");
-    let targets = rebase_select::with_bases(sources, &series, &trees)?;
+    let targets = rebase_select::with_bases(sources, &series, wanted)?;
+    let versions: Vec<SystemdVersion> = wanted.iter().map(|t| t.version).collect();
     let start = Instant::now();
-    let runs = Engine::open(sources.git().path())?.run(&series, &targets, versions)?;
+    let runs = Engine::open(sources.git().path())?.run(&series, &targets, &versions)?;
     step.done(&rebase_text::summary(&runs, start.elapsed().as_secs_f64()));
     Ok((series, runs))
 }
@@ -152,24 +187,40 @@ pub fn without(
 
 /// Builds what a run of these versions will boot, so that asking for it later costs nothing. Versions
 /// that the series does not fit are left to that run, which reports them.
-pub fn build(context: &Context<'_>, words: &[String], stock_alone: bool) -> Result<()> {
+pub fn build(
+    context: &Context<'_>,
+    words: &[String],
+    stock_alone: bool,
+    arch: Option<Arch>,
+) -> Result<()> {
     let sources = sources(context)?;
     let versions = versions(&sources, words)?;
-    let (series, runs) = carry(context, &sources, &versions)?;
+    let (series, runs) = carry(context, &sources, &targets(&sources, &versions)?)?;
     for run in &runs {
         let pair = pair(&sources, &series, run)?;
-        install(context, &sources, &pair.stock)?;
+        install_for(context, &sources, &pair.stock, arch)?;
         if let Some(patched) = pair.patched.as_ref().filter(|_| !stock_alone) {
-            install(context, &sources, patched)?;
+            install_for(context, &sources, patched, arch)?;
         }
     }
     Ok(())
 }
 
-/// Builds and installs a systemd, or finds it built.
+/// Builds and installs a systemd for this machine, or finds it built.
 pub fn install(context: &Context<'_>, sources: &Sources<'_>, recipe: &Recipe) -> Result<Installed> {
+    install_for(context, sources, recipe, None)
+}
+
+/// Builds and installs a systemd for an architecture (`None`: this machine's), or finds it built.
+pub fn install_for(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    recipe: &Recipe,
+    arch: Option<Arch>,
+) -> Result<Installed> {
     let write = |dir: &Path| write_sources(context, sources, recipe, dir);
-    let built = build::build(&context.cache, context.ui, &recipe.request(), write)?;
+    let foreign = arch.filter(|arch| !arch.is_native());
+    let built = build::build(&context.cache, context.ui, &recipe.request(foreign), write)?;
     Ok(Installed { identity: recipe.identity.clone(), tree: built.install })
 }
 
@@ -180,7 +231,7 @@ pub fn unit_tests(
     recipe: &Recipe,
 ) -> Result<build::Endings> {
     let write = |dir: &Path| write_sources(context, sources, recipe, dir);
-    build::unit_tests(&context.cache, context.ui, &recipe.request(), write)
+    build::unit_tests(&context.cache, context.ui, &recipe.request(None), write)
 }
 
 fn write_sources(

@@ -40,7 +40,7 @@ pub struct Args {
     output: Option<PathBuf>,
 
     /// Also show the records below this folder, such as those of other machines
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, visible_alias = "merge", value_name = "DIR")]
     records: Vec<PathBuf>,
 
     /// Make the page from the records in this folder alone: no sources, no network, no cache

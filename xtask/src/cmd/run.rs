@@ -74,7 +74,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let engine = engine::find(args.engine, &context.cache, ui)?;
     let (patched, status) = build_image::patched(context, args.systemd.as_ref())?;
     let Some(Patched { installed, layer, profile }) = patched else { return Ok(status) };
-    let debian = Debian { extra: args.with.clone(), pinned: None };
+    let debian = Debian { extra: args.with.clone(), pinned: None, arch: None };
     let base = base::get(&origin, &debian, Some(&engine), &context.cache, ui)?;
     for advice in Needs::of(&layer)?.check(&base, &needs::triplet())? {
         ui.warn(&format!("{} {advice}", base.name));

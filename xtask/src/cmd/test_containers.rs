@@ -52,7 +52,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let engine = engine::find(args.engine, &context.cache, ui)?;
     let (patched, status) = build_image::patched(context, args.systemd.as_ref())?;
     let Some(Patched { installed, layer, profile }) = patched else { return Ok(status) };
-    let debian = Debian { extra: Vec::new(), pinned: None };
+    let debian = Debian { extra: Vec::new(), pinned: None, arch: None };
     let base = base::get(&Origin::Debian, &debian, Some(&engine), &context.cache, ui)?;
     let base = base.with_users(&installed.tree)?;
     let mut identity = installed.identity;

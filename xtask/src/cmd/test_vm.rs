@@ -9,7 +9,9 @@ use super::test_image::{self, Run};
 use super::{Context, prepare, test_nixos};
 use crate::arch::Arch;
 use crate::engine::{self, Choice, Engine};
+use crate::exec::Call;
 use crate::fault::{Fault, Status};
+use crate::image::base::Debian;
 use crate::requirements::{self, Need};
 use crate::vm::{self, disk};
 
@@ -39,9 +41,18 @@ pub struct Args {
     #[arg(long, value_name = "SUITE", default_value = disk::SUITE, value_parser = GUESTS)]
     pub guest: String,
 
+    /// The engine that the guest starts
+    #[arg(long, value_enum, default_value = "docker")]
+    pub engine: vm::Mode,
+
     /// Do not try KVM
     #[arg(long)]
     pub emulate: bool,
+
+    /// Put load on the engine and break things instead: fifty containers at once, the engine restarted
+    /// under them, no memory, no space, a clock that jumps
+    #[arg(long, conflicts_with = "record")]
+    pub faults: bool,
 
     /// Judge stock systemd instead, which is refused (exit code 1)
     #[arg(long)]
@@ -82,13 +93,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 .into())
         };
     }
-    let begin = Instant::now();
     let inner = test_image::Args {
         via: test_image::Via::Layer,
         systemd: args.systemd.clone(),
         stock: args.stock,
         ablate: None,
         image: None,
+        revision: None,
+        arch: args.arch,
         engine: Choice::Auto,
         only: args.only.clone(),
         may_skip: args.may_skip.clone(),
@@ -97,41 +109,57 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         list_checks: false,
         markdown: false,
         services: false,
+        faults: args.faults,
         tree: None,
         stock_tree: None,
     };
     test_image::known_checks(&inner)?;
-    let Some(host) = Arch::host() else {
+    let Some(arch) = args.arch.or(Arch::host()) else {
         return Err(Fault::cannot_try(format!("no guest for {}", std::env::consts::ARCH)).into());
     };
-    let arch = args.arch.unwrap_or(host);
-    if arch != host {
-        return Err(
-            Fault::cannot_try(format!("no systemd is built for {arch} on {host} yet")).into()
-        );
-    }
-    let needs = [Need::Sources, Need::Build, Need::Image, Need::Vm];
-    requirements::ensure(&needs, context.ui, &context.cache)?;
-    let disk =
-        disk::disk(&context.cache, &context.checkout.guest(), arch, &args.guest, context.ui)?;
-    // Built first: a compiler and an emulated machine would only take each other's time.
-    prepare::build(context, &args.systemd, args.stock)?;
-    let run = Run::new(context, again(args), begin);
     let options = vm::Options {
         deadline: args.boot_deadline.map(Duration::from_secs),
         append: args.append.clone(),
         emulate: args.emulate,
+        mode: args.engine,
     };
-    let machine = vm::boot(&context.cache, &disk, &options, &run.dir, context.ui)?;
+    examine(context, &inner, arch, &args.guest, &options, again(args))
+}
+
+/// What `test-image` does for an architecture that this machine does not have.
+pub fn on_guest_of(context: &Context<'_>, args: &test_image::Args, arch: Arch) -> Result<Status> {
+    let again = format!("test-image --arch {arch}");
+    examine(context, args, arch, disk::SUITE, &vm::Options::default(), again)
+}
+
+fn examine(
+    context: &Context<'_>,
+    inner: &test_image::Args,
+    arch: Arch,
+    suite: &str,
+    options: &vm::Options,
+    again: String,
+) -> Result<Status> {
+    let begin = Instant::now();
+    let needs = match arch.is_native() {
+        true => &[Need::Sources, Need::Build, Need::Image, Need::Vm][..],
+        false => &[Need::Sources, Need::Build, Need::Image, Need::Vm, Need::Foreign],
+    };
+    requirements::ensure(needs, context.ui, &context.cache)?;
+    // Built first: a compiler and an emulated machine would only take each other's time.
+    prepare::build(context, &inner.systemd, inner.stock, Some(arch))?;
+    let disk = disk::disk(&context.cache, &context.checkout.guest(), arch, suite, context.ui)?;
+    // The same goes for the image's base, which of another architecture takes minutes.
+    Debian { extra: Vec::new(), pinned: None, arch: Some(arch) }
+        .base(&context.cache, context.ui)?;
+    let run = Run::new(context, again, begin);
+    let machine = vm::boot(&context.cache, &disk, options, &run.dir, context.ui)?;
     let emulated = machine.accelerator == vm::qemu::Accelerator::Tcg;
     let socket = machine.socket().to_owned();
-    let engine = Engine::at(
-        &socket,
-        emulated,
-        vm::link::FIRST_ANSWER,
-        Box::new(Guest { _machine: machine }),
-    )?;
-    test_image::run_on(context, &inner, None, &engine, run)
+    let keeper = Box::new(Guest { machine });
+    let kind = options.mode.kind();
+    let engine = Engine::at(kind, &socket, emulated, vm::link::FIRST_ANSWER, keeper)?;
+    test_image::run_on(context, inner, None, &engine, run)
 }
 
 impl Args {
@@ -139,7 +167,11 @@ impl Args {
     fn is_plain(&self) -> bool {
         let Args { systemd, arch, guest: _, emulate, stock, only, may_skip, .. } = self;
         let none = systemd.is_empty() && arch.is_none() && only.is_empty() && may_skip.is_none();
-        let set = *emulate || *stock || self.boot_deadline.is_some();
+        let set = *emulate
+            || *stock
+            || self.faults
+            || self.engine != vm::Mode::default()
+            || self.boot_deadline.is_some();
         none && !set && self.append.is_empty()
     }
 }
@@ -153,6 +185,12 @@ fn again(args: &Args) -> String {
     if args.guest != disk::SUITE {
         words.push(format!("--guest {}", args.guest));
     }
+    if args.engine != vm::Mode::default() {
+        words.push(format!("--engine {}", args.engine.name()));
+    }
+    if args.faults {
+        words.push("--faults".to_owned());
+    }
     if args.emulate {
         words.push("--emulate".to_owned());
     }
@@ -162,7 +200,11 @@ fn again(args: &Args) -> String {
 /// Ends the machine with the engine.
 #[derive(Debug)]
 struct Guest {
-    _machine: vm::Machine,
+    machine: vm::Machine,
 }
 
-impl engine::Keeper for Guest {}
+impl engine::Keeper for Guest {
+    fn shell(&self, script: &str) -> Option<Call> {
+        Some(self.machine.shell(script))
+    }
+}

@@ -59,7 +59,7 @@ pub fn find(choice: Choice, cache: &Cache, ui: &Ui) -> Result<Engine> {
 fn private_one(cache: &Cache, ui: &Ui) -> Result<Engine> {
     let (daemon, facts) = private::Daemon::start(cache, ui)?;
     let host = Some(daemon.host());
-    Ok(Engine { program: "docker".into(), host, facts, _keeper: Some(Box::new(daemon)) })
+    Ok(Engine { program: "docker".into(), host, facts, keeper: Some(Box::new(daemon)) })
 }
 
 fn users_own() -> Result<Engine> {
@@ -86,7 +86,7 @@ fn users_own() -> Result<Engine> {
         .hint(hint)
         .into());
     }
-    Ok(Engine { program: program.into(), host: None, facts, _keeper: None })
+    Ok(Engine { program: program.into(), host: None, facts, keeper: None })
 }
 
 /// How long an engine on this host may take to tell about itself.
@@ -143,6 +143,7 @@ fn parse(json: &str) -> Result<Facts, String> {
         memory_limit: info["MemoryLimit"].as_bool().unwrap_or_default(),
         pids_limit: info["PidsLimit"].as_bool().unwrap_or_default(),
         emulated: false,
+        guest: false,
         security,
         private: false,
     })
@@ -166,6 +167,7 @@ fn podman(info: &Value) -> Option<Facts> {
         memory_limit: controller("memory"),
         pids_limit: controller("pids"),
         emulated: false,
+        guest: false,
         security: Vec::new(),
         private: false,
     })

@@ -52,6 +52,9 @@ pub struct Facts {
     /// Its processor is emulated: everything takes ten times as long.
     #[serde(default)]
     pub emulated: bool,
+    /// It runs in a virtual machine of the harness' own, where anything may be broken.
+    #[serde(default)]
+    pub guest: bool,
     /// As the engine lists them, such as `name=seccomp,profile=default`.
     pub security: Vec<String>,
     /// Started by this run, and gone after it.
@@ -89,6 +92,16 @@ impl Facts {
     }
 }
 
+impl Kind {
+    /// Its CLI.
+    pub fn program(self) -> &'static str {
+        match self {
+            Kind::Docker => "docker",
+            Kind::Podman => "podman",
+        }
+    }
+}
+
 /// Which engine it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -120,33 +133,47 @@ pub struct Engine {
     host: Option<String>,
     pub facts: Facts,
     /// Kept for its `Drop`: containers borrow the engine, so they end before it does.
-    _keeper: Option<Box<dyn Keeper>>,
+    keeper: Option<Box<dyn Keeper>>,
 }
 
 /// What an engine runs in, such as a daemon of our own or a virtual machine; dropping it ends it.
-pub trait Keeper: std::fmt::Debug + Send + Sync {}
+pub trait Keeper: std::fmt::Debug + Send + Sync {
+    /// A call that runs a shell script as root on the machine that the engine runs on, where that is
+    /// the harness' own.
+    fn shell(&self, _script: &str) -> Option<Call> {
+        None
+    }
+}
 
 impl Engine {
-    /// The Docker that listens on a socket of this host, wherever it runs. `emulated`: see
+    /// The engine that listens on a socket of this host, wherever it runs. `emulated`: see
     /// [`Facts::emulated`].
     ///
     /// # Errors
     /// It does not answer within `deadline`.
     pub fn at(
+        kind: Kind,
         socket: &std::path::Path,
         emulated: bool,
         deadline: Duration,
         keeper: Box<dyn Keeper>,
     ) -> Result<Engine> {
-        let (program, host) = ("docker", format!("unix://{}", socket.display()));
+        let (program, host) = (kind.program(), format!("unix://{}", socket.display()));
         let facts = find::facts(program, deadline, || address(program, Some(&host)))?;
-        let facts = Facts { emulated, private: true, ..facts };
-        Ok(Engine { program: program.into(), host: Some(host), facts, _keeper: Some(keeper) })
+        let facts = Facts { emulated, private: true, guest: true, ..facts };
+        Ok(Engine { program: program.into(), host: Some(host), facts, keeper: Some(keeper) })
     }
 
     /// How long something may take on this engine that takes at most `usual` on hardware.
     pub fn patience(&self, usual: Duration) -> Duration {
         self.facts.patience(usual)
+    }
+
+    /// A call that runs a shell script as root beside the engine; `None` where that machine is not the
+    /// harness' own.
+    pub fn shell(&self, script: &str) -> Option<Call> {
+        let call = self.keeper.as_ref()?.shell(script)?;
+        Some(call.deadline(self.patience(Duration::from_secs(30))))
     }
 
     /// A call of the engine's CLI.
@@ -169,7 +196,7 @@ impl Engine {
     pub fn job(&self, transcript: &Path) -> Job {
         let job = Job::new(&self.program, transcript);
         match &self.host {
-            Some(host) => job.env("DOCKER_HOST", host),
+            Some(host) => job.env(variable(&self.program), host),
             None => job,
         }
     }
@@ -177,7 +204,7 @@ impl Engine {
     /// What a user types before the arguments, to reach this engine.
     pub fn prompt(&self) -> String {
         match &self.host {
-            Some(host) => format!("DOCKER_HOST={host} {}", self.program),
+            Some(host) => format!("{}={host} {}", variable(&self.program), self.program),
             None => self.program.clone(),
         }
     }
@@ -257,7 +284,8 @@ impl Engine {
         let answer =
             self.call(["image", "inspect", "--format", "{{.Id}}", &image.reference()]).output()?;
         let id = answer.text();
-        Ok(answer.status.success() && image.digests().iter().any(|d| d == &id))
+        Ok(answer.status.success()
+            && image.digests().iter().any(|d| d.ends_with(&id) && !id.is_empty()))
     }
 
     /// Removes an image that nobody will ask for again, also after Ctrl-C. One that is in use stays.
@@ -282,7 +310,12 @@ impl Engine {
 fn address(program: &str, host: Option<&str>) -> Call {
     let call = Call::new(program);
     match host {
-        Some(host) => call.env("DOCKER_HOST", host),
+        Some(host) => call.env(variable(program), host),
         None => call,
     }
+}
+
+/// Where a CLI looks for the address of its service.
+fn variable(program: &str) -> &'static str {
+    if program == "podman" { "CONTAINER_HOST" } else { "DOCKER_HOST" }
 }

@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 
 use super::base::{Base, Contents};
-use super::{EPOCH_S, Layer};
+use super::{Content, EPOCH_S, Layer};
+use crate::arch::Arch;
+use crate::bootstrap;
 use crate::exec::Call;
 use crate::fault::Fault;
 
@@ -26,12 +28,13 @@ impl Base {
     /// # Errors
     /// The program does not run, or refuses the base's files.
     pub fn with_users(mut self, systemd: &Path) -> Result<Base> {
-        // A program for another machine cannot be asked; systemd does it at boot.
-        let foreign = self.arch.as_deref().is_some_and(|arch| arch != super::arch());
-        if self.layers.is_empty() || foreign {
+        // A program of an unknown machine cannot be asked; systemd does it at boot.
+        let foreign = self.arch.as_deref().filter(|arch| *arch != super::arch());
+        let known = foreign.and_then(Arch::named);
+        if self.layers.is_empty() || (foreign.is_some() && known.is_none()) {
             return Ok(self);
         }
-        if let Some(layer) = users(&self, systemd)
+        if let Some(layer) = users(&self, systemd, known)
             .with_context(|| format!("cannot add systemd's users to {}", self.name))?
         {
             self.layers.push(layer);
@@ -40,7 +43,32 @@ impl Base {
     }
 }
 
-fn users(base: &Base, systemd: &Path) -> Result<Option<Layer>> {
+impl Base {
+    /// Unpacks the shared libraries of a base for `arch` below `to`; gives their folder.
+    fn libraries(&self, arch: Arch, to: &Path) -> Result<PathBuf> {
+        let folder = Path::new("usr/lib").join(arch.triplet());
+        for layer in &self.layers {
+            let reader: Box<dyn std::io::Read> = match &layer.content {
+                Content::File(path) => Box::new(fs::File::open(path)?),
+                Content::Memory(bytes) => Box::new(std::io::Cursor::new(bytes.to_vec())),
+            };
+            for entry in tar::Archive::new(reader).entries()? {
+                let mut entry = entry?;
+                let path = entry.path()?.into_owned();
+                // Their owners are not needed, and none but root could set them.
+                entry.set_preserve_permissions(false);
+                if path.strip_prefix(".").unwrap_or(&path).parent() == Some(&folder)
+                    && !entry.header().entry_type().is_dir()
+                {
+                    entry.unpack_in(to)?;
+                }
+            }
+        }
+        Ok(to.join(folder))
+    }
+}
+
+fn users(base: &Base, systemd: &Path, foreign: Option<Arch>) -> Result<Option<Layer>> {
     let root = tempfile::tempdir().context("cannot make a temporary folder")?;
     let contents = Contents::read(&base.layers)?;
     let put = |path: &Path, bytes: &[u8]| -> Result<()> {
@@ -65,16 +93,29 @@ fn users(base: &Base, systemd: &Path) -> Result<Option<Layer>> {
             }
         }
     }
-    let libraries = ["usr/lib/@/systemd", "usr/lib/systemd", "lib/systemd"]
-        .map(|dir| systemd.join(dir.replace('@', &super::needs::triplet())).display().to_string());
+    let triplet = foreign.map_or_else(super::needs::triplet, |arch| arch.triplet().to_owned());
+    let mut libraries = ["usr/lib/@/systemd", "usr/lib/systemd", "lib/systemd"]
+        .map(|dir| systemd.join(dir.replace('@', &triplet)).display().to_string())
+        .join(":");
     let program = [systemd.join("usr/bin/systemd-sysusers"), systemd.join("bin/systemd-sysusers")]
         .into_iter()
         .find(|p| p.is_file())
         .ok_or_else(|| Fault::new(format!("{} has no systemd-sysusers", systemd.display())))?;
-    Call::new(&program)
-        .arg("--root")
+    let unpacked = tempfile::tempdir().context("cannot make a temporary folder")?;
+    let call = match foreign {
+        None => Call::new(&program).env("LD_LIBRARY_PATH", libraries),
+        Some(arch) => {
+            let own = base.libraries(arch, unpacked.path())?;
+            libraries = format!("{libraries}:{}", own.display());
+            let loader = Path::new(arch.loader()).file_name().unwrap_or_default();
+            Call::new(bootstrap::emulator(arch)?)
+                .arg(own.join(loader))
+                .args(["--library-path", &libraries])
+                .arg(&program)
+        }
+    };
+    call.arg("--root")
         .arg(root.path())
-        .env("LD_LIBRARY_PATH", libraries.join(":"))
         // The day of a password's last change.
         .env("SOURCE_DATE_EPOCH", EPOCH_S.to_string())
         .text()?;

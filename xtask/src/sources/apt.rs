@@ -31,6 +31,18 @@ pub struct Archive {
     pub signed_by: Option<String>,
 }
 
+impl Archive {
+    /// A suite's binary packages, as a paragraph of a `.sources` file.
+    pub fn binaries(&self, suite: &str) -> String {
+        let mut text =
+            format!("Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n", self.uri);
+        if let Some(signed_by) = &self.signed_by {
+            text += &format!("Signed-By: {signed_by}\n");
+        }
+        text
+    }
+}
+
 /// A private apt.
 #[derive(Debug)]
 pub struct Apt {

@@ -141,6 +141,22 @@ impl<'a> Sources<'a> {
         self.repository.git()
     }
 
+    /// The tip of a branch of upstream's, or of the server that --systemd-git names, without its
+    /// history.
+    ///
+    /// # Errors
+    /// The server does not answer, or has no such branch.
+    pub fn branch(&self, name: &str, options: &Options) -> Result<git2::Oid> {
+        let remote = match options.systemd_git.as_deref() {
+            Some(url) if remote::is_url(url) => {
+                remote::Remote::given(url, options.offline, &self.cache, self.ui)
+            }
+            _ => remote::Remote::upstream(options.offline, &self.cache, self.ui),
+        };
+        let _held = hold(&self.cache, self.ui)?;
+        remote.branch(name, &self.repository)
+    }
+
     /// The lock that versions are checked against.
     pub fn lock(&self) -> &Lock {
         &self.lock

@@ -197,19 +197,8 @@ impl Provider for Remote<'_> {
         });
         let url = holder.ok_or_else(|| Fault::new(format!("no server has {}", version.tag())))?;
         let step = self.ui.step(format!("fetch systemd {version} from {}", self.name));
-        let incoming = format!("refs/incoming/{}", version.tag());
-        let git_dir = into.git().path();
-        git(&self.file(url, "log"))
-            .arg("--git-dir")
-            .arg(git_dir)
-            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--depth=1"])
-            .args(["--no-tags", "--no-write-fetch-head", "--", url])
-            .arg(format!("+refs/tags/{}:{incoming}", version.tag()))
-            .deadline(FETCH_DEADLINE)
-            .run(|line| step.detail(line))
-            .with_context(|| format!("cannot fetch {} from {url}", version.tag()))?;
-        let mut reference = into.git().find_reference(&incoming)?;
-        let commit = reference.peel_to_commit()?;
+        let tag = format!("tags/{}", version.tag());
+        let commit = self.fetch_tip(url, &tag, into, |line| step.detail(line))?;
         let record = Record {
             tree: commit.tree_id().into(),
             commit: Some(commit.id().into()),
@@ -218,9 +207,48 @@ impl Provider for Remote<'_> {
             verified: "git object ids, from the tag on a git server".into(),
             tarball: None,
         };
-        reference.delete()?;
         step.done("");
         Ok(record)
+    }
+}
+
+impl Remote<'_> {
+    /// The tip of a branch of the first server, brought into the repository without its history.
+    pub fn branch(&self, name: &str, into: &Repository) -> Result<git2::Oid> {
+        if self.offline {
+            return Err(Fault::cannot_try(format!("{} is not asked for {name}", self.name))
+                .hint("leave out --offline, or name a clone with --systemd-git PATH")
+                .into());
+        }
+        let step = self.ui.step(format!("fetch {name} from {}", self.name));
+        let commit = self
+            .fetch_tip(&self.urls[0], &format!("heads/{name}"), into, |line| step.detail(line))?;
+        step.done("");
+        Ok(commit.id())
+    }
+
+    fn fetch_tip<'r>(
+        &self,
+        url: &str,
+        reference: &str,
+        into: &'r Repository,
+        tell: impl FnMut(&str),
+    ) -> Result<git2::Commit<'r>> {
+        let name = reference.rsplit('/').next().unwrap_or(reference);
+        let incoming = format!("refs/incoming/{reference}");
+        git(&self.file(url, "log"))
+            .arg("--git-dir")
+            .arg(into.git().path())
+            .args(["-c", "gc.auto=0", "-c", "maintenance.auto=false", "fetch", "--depth=1"])
+            .args(["--no-tags", "--no-write-fetch-head", "--", url])
+            .arg(format!("+refs/{reference}:{incoming}"))
+            .deadline(FETCH_DEADLINE)
+            .run(tell)
+            .with_context(|| format!("cannot fetch {name} from {url}"))?;
+        let mut fetched = into.git().find_reference(&incoming)?;
+        let commit = fetched.peel_to_commit()?;
+        fetched.delete()?;
+        Ok(commit)
     }
 }
 

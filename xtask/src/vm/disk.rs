@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 
 use super::overlay::{self, Entry};
 use crate::arch::Arch;
+use crate::bootstrap;
 use crate::exec::{Call, Job};
 use crate::fault::Fault;
-use crate::image::{base::proxies, digest_of};
+use crate::image::digest_of;
 use crate::sources::{Archive, host_archive};
 use crate::ui::Ui;
 use crate::workspace::{Cache, require_space};
@@ -25,18 +26,26 @@ pub const SUITES: [&str; 3] = ["bookworm", "trixie", "forky"];
 /// The one that is used unless another is named: Debian's current release.
 pub const SUITE: &str = "trixie";
 
-/// Beyond mmdebstrap's `minbase`. AppArmor's tools are among them since Docker then confines each
-/// container by a profile, as it does for most users on Debian and Ubuntu.
+/// Beyond mmdebstrap's `minbase`: the engines, and what they need without root. AppArmor's tools are
+/// among them since Docker then confines each container by a profile, as it does for most users on
+/// Debian and Ubuntu.
 const PACKAGES: &[&str] = &[
     "apparmor",
+    "crun",
     "dbus",
     "docker.io",
     "iproute2",
     "iptables",
     "kmod",
+    "netavark",
+    "nftables",
     "openssh-server",
+    "podman",
+    "rootlesskit",
+    "slirp4netns",
     "systemd-sysv",
     "udev",
+    "uidmap",
 ];
 
 /// Units that a guest without network, seat and hardware waits for in vain. Without udev the boot is
@@ -55,6 +64,11 @@ const MASKED: &[&str] = &[
     "getty.target",
     "kmod-static-nodes.service",
     "ldconfig.service",
+    "podman-auto-update.service",
+    "podman-auto-update.timer",
+    "podman-clean-transient.service",
+    "podman-restart.service",
+    "podman.socket",
     "modprobe@configfs.service",
     "modprobe@drm.service",
     "modprobe@efi_pstore.service",
@@ -83,12 +97,11 @@ const MASKED: &[&str] = &[
 ];
 
 /// Turns a root's tar into a disk; run as root, or as root of a user namespace. `$1`: folder with
-/// `root.tar`, `key.pub` and the folder to lay over it; `$2`: bytes; the rest: units to mask.
+/// (a link to) `root.tar`, `key.pub` and the folder to lay over it; `$2`: bytes; the rest: units to mask.
 const ASSEMBLE: &str = r#"set -eu
 cd "$1"; bytes=$2; shift 2
 mkdir root
 tar -x --numeric-owner -f root.tar -C root
-rm root.tar
 mkdir -p root/dev
 cp -R --no-preserve=ownership,timestamps overlay/. root/
 install -d -m 0700 root/root/.ssh
@@ -96,6 +109,11 @@ install -m 0600 key.pub root/root/.ssh/authorized_keys
 for unit; do ln -sf /dev/null "root/etc/systemd/system/$unit"; done
 ln -sf /usr/lib/systemd/system/multi-user.target root/etc/systemd/system/default.target
 echo plainboot >root/etc/hostname
+# Whose containers have no root anywhere.
+echo 'rootless:x:1000:1000::/home/rootless:/bin/sh' >>root/etc/passwd
+echo 'rootless:x:1000:' >>root/etc/group
+for file in subuid subgid; do echo 'rootless:100000:65536' >>"root/etc/$file"; done
+install -d -m 0700 -o 1000 -g 1000 root/home/rootless
 # Not "uninitialized": that is a first boot, with presets to apply.
 echo 706c61696e626f6f7400000000000001 >root/etc/machine-id
 # Says that nothing in /etc and /var is older than /usr.
@@ -108,7 +126,9 @@ rm -rf root
 "#;
 
 /// Changed whenever a rule above changes what a disk holds and no constant shows it.
-const RULES: u32 = 1;
+const RULES: u32 = 2;
+/// The same for what mmdebstrap makes.
+const ROOT_RULES: u32 = 1;
 /// Sparse: what is written while the guest runs goes to a throw-away overlay.
 const DISK_BYTES: u64 = 6 << 30;
 /// The tar, the root and the disk of a guest at the same time.
@@ -200,8 +220,10 @@ fn make(cache: &Cache, disk: &Disk, files: &[Entry], ui: &Ui) -> Result<()> {
     forget_older(cache, disk);
     let part = tempfile::Builder::new().prefix("part-").tempdir_in(cache.vm())?;
     let step = ui.step(format!("make a Debian {} guest for {}", disk.suite, disk.arch));
-    write_sources(&archive, &disk.suite, &part.path().join("guest.sources"))?;
-    let packages = debootstrap(disk, part.path(), |line| step.detail(line))?;
+    let root = root(cache, &archive, disk, part.path(), |line| step.detail(line))?;
+    let packages = fs::read_to_string(root.join("packages"))?;
+    let packages = packages.lines().map(|l| l.replace('\t', " ")).collect();
+    std::os::unix::fs::symlink(root.join("root.tar"), part.path().join("root.tar"))?;
     step.detail("making the disk");
     overlay::write(files, &part.path().join("overlay"))?;
     make_key(part.path())?;
@@ -239,28 +261,39 @@ fn forget_older(cache: &Cache, disk: &Disk) {
     }
 }
 
-fn write_sources(archive: &Archive, suite: &str, path: &Path) -> Result<()> {
-    let mut text =
-        format!("Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n", archive.uri);
-    if let Some(signed_by) = &archive.signed_by {
-        text += &format!("Signed-By: {signed_by}\n");
+/// The folder with a guest's `root.tar` and the list of its `packages`, from the cache or new. Of a
+/// foreign root mmdebstrap takes minutes, so that a change of what is laid over it does not ask again.
+fn root(
+    cache: &Cache,
+    archive: &Archive,
+    disk: &Disk,
+    part: &Path,
+    tell: impl FnMut(&str),
+) -> Result<PathBuf> {
+    let inputs = serde_json::to_vec(&(ROOT_RULES, &disk.suite, disk.arch, PACKAGES))?;
+    let digest = &digest_of(&inputs)["sha256:".len()..][..12];
+    let prefix = format!("root-{}-{}-", disk.suite, disk.arch);
+    let dir = cache.vm().join(format!("{prefix}{digest}"));
+    if dir.is_dir() {
+        return Ok(dir);
     }
-    crate::atomic::write(path, text.as_bytes()).map(drop)
-}
-
-/// Makes `root.tar` in `part`; gives the packages in it.
-fn debootstrap(disk: &Disk, part: &Path, tell: impl FnMut(&str)) -> Result<Vec<String>> {
-    let list = part.join("packages");
+    for entry in fs::read_dir(cache.vm())?.flatten() {
+        if entry.file_name().to_string_lossy().starts_with(&prefix) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+    let ready = part.join("root-ready");
+    fs::create_dir(&ready)?;
+    crate::atomic::write(&part.join("guest.sources"), archive.binaries(&disk.suite).as_bytes())?;
     let kernel = format!("linux-image-cloud-{}", disk.arch);
     let packages: Vec<&str> = PACKAGES.iter().copied().chain([kernel.as_str()]).collect();
-    let mut job = Job::contained("mmdebstrap", &part.with_file_name("mmdebstrap.log"))
+    let mut job = bootstrap::job(disk.arch, &cache.vm().join("mmdebstrap.log"))?
         .env("TMPDIR", part)
-        .env("PLAINBOOT_PACKAGES", &list)
+        .env("PLAINBOOT_PACKAGES", ready.join("packages"))
         // Debian's kernel hook then leaves out the initrd, which is not used.
         .env("INITRD", "No")
-        .deadline(Duration::from_secs(1800))
+        .deadline(Duration::from_secs(3600))
         .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
-        .arg(format!("--architectures={}", disk.arch))
         .arg(format!("--include={}", packages.join(",")))
         .args(
             ["doc", "man", "info", "locale"]
@@ -269,11 +302,12 @@ fn debootstrap(disk: &Disk, part: &Path, tell: impl FnMut(&str)) -> Result<Vec<S
         .arg(
             r#"--customize-hook=dpkg-query --admindir="$1/var/lib/dpkg" -W >"$PLAINBOOT_PACKAGES""#,
         );
-    for proxy in proxies() {
+    for proxy in bootstrap::proxies() {
         job = job.arg(format!("--aptopt={proxy}"));
     }
-    job.arg(&disk.suite).arg(part.join("root.tar")).arg(part.join("guest.sources")).run(tell)?;
-    Ok(fs::read_to_string(&list)?.lines().map(|l| l.replace('\t', " ")).collect())
+    job.arg(&disk.suite).arg(ready.join("root.tar")).arg(part.join("guest.sources")).run(tell)?;
+    fs::rename(&ready, &dir).with_context(|| format!("cannot create {}", dir.display()))?;
+    Ok(dir)
 }
 
 fn make_key(part: &Path) -> Result<()> {

@@ -10,27 +10,38 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::exec::{Job, Running, quote};
+use crate::exec::{Call, Job, Running, quote};
 use crate::fault::Fault;
-
-/// Where the engine listens in the guest.
-const ENGINE: &str = "/run/docker.sock";
 
 /// A connection that is kept up; dropping it ends it.
 #[derive(Debug)]
 pub struct Link {
     key: PathBuf,
+    /// Where the engine listens in the guest.
+    engine: &'static str,
     port: PathBuf,
     socket: PathBuf,
+    /// Where further commands reach the connection.
+    control: PathBuf,
     transcript: PathBuf,
     ssh: Option<Running>,
 }
 
 impl Link {
     /// Nothing is started yet: see [`Link::is_up`].
-    pub fn new(key: &Path, port: PathBuf, home: &Path, dir: &Path) -> Link {
-        let socket = home.join("docker.sock");
-        Link { key: key.to_owned(), port, socket, transcript: dir.join("ssh.log"), ssh: None }
+    pub fn new(key: &Path, engine: &'static str, port: PathBuf, home: &Path, dir: &Path) -> Link {
+        let (socket, control) = (home.join("docker.sock"), home.join("control"));
+        let (key, transcript) = (key.to_owned(), dir.join("ssh.log"));
+        Link { key, engine, port, socket, control, transcript, ssh: None }
+    }
+
+    /// A call that runs a shell script in the guest, over the connection that is up.
+    pub fn shell(&self, script: &str) -> Call {
+        Call::new("ssh")
+            .args(["-F", "none", "-S"])
+            .arg(&self.control)
+            .args(["-o", "BatchMode=yes", "root@guest"])
+            .arg(script)
     }
 
     pub fn socket(&self) -> &Path {
@@ -44,7 +55,7 @@ impl Link {
             None => false,
         };
         if !lives {
-            let _ = std::fs::remove_file(&self.socket);
+            self.forget();
             // QEMU makes the port's socket; before that ssh would end at once.
             if self.port.exists() {
                 self.ssh = Some(self.start()?);
@@ -57,9 +68,11 @@ impl Link {
 
     fn start(&self) -> Result<Running> {
         let proxy = format!("socat - UNIX-CONNECT:{}", quote(&self.port.to_string_lossy()));
-        let forward = format!("{}:{ENGINE}", self.socket.display());
+        let forward = format!("{}:{}", self.socket.display(), self.engine);
         Job::new("ssh", &self.transcript)
-            .args(["-F", "none", "-N", "-L", &forward])
+            .args(["-F", "none", "-N", "-M", "-L", &forward])
+            .arg("-S")
+            .arg(&self.control)
             .arg("-i")
             .arg(&self.key)
             .args(["-o", &format!("ProxyCommand={proxy}")])
@@ -82,6 +95,13 @@ impl Link {
             .spawn()
     }
 
+    /// Removes the sockets that ssh made.
+    fn forget(&self) {
+        for socket in [&self.socket, &self.control] {
+            let _ = std::fs::remove_file(socket);
+        }
+    }
+
     /// An error with what ssh said.
     pub fn failure(&self, how: &str) -> anyhow::Error {
         match &self.ssh {
@@ -94,13 +114,13 @@ impl Link {
 impl Drop for Link {
     fn drop(&mut self) {
         self.ssh = None;
-        let _ = std::fs::remove_file(&self.socket);
+        self.forget();
         let _ = std::fs::remove_file(&self.port);
     }
 }
 
-/// A socket's path holds 108 bytes with the final zero; `docker.sock` and what ssh appends while it
-/// makes it are longer than the port's own name.
+/// A socket's path holds 108 bytes with the final zero; `docker.sock`, `control` and what ssh appends
+/// while it makes them are longer than the port's own name.
 ///
 /// # Errors
 /// The cache folder's path is too long.

@@ -12,6 +12,7 @@
 pub mod console;
 pub mod disk;
 pub mod link;
+mod mode;
 mod overlay;
 pub mod qemu;
 
@@ -20,13 +21,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::exec::{self, Running};
+use crate::exec::{self, Call, Running};
 use crate::fault::Fault;
 use crate::ui::Ui;
 use crate::workspace::{Cache, CacheLock};
 use console::{Ending, Seen};
 use disk::Disk;
 use link::Link;
+pub use mode::Mode;
 use qemu::Accelerator;
 
 /// From the first instruction to an engine that answers: 20 s of a whole core pair are needed by
@@ -48,6 +50,8 @@ pub struct Options {
     pub append: Vec<String>,
     /// Do not try KVM.
     pub emulate: bool,
+    /// Which engine is started in it.
+    pub mode: Mode,
 }
 
 /// A guest whose engine is up; dropping it switches it off.
@@ -66,6 +70,11 @@ impl Machine {
     /// The socket on this host that leads to the guest's engine.
     pub fn socket(&self) -> &Path {
         self.link.socket()
+    }
+
+    /// A call that runs a shell script in the guest, as root.
+    pub fn shell(&self, script: &str) -> Call {
+        self.link.shell(script)
     }
 }
 
@@ -148,10 +157,11 @@ impl Attempt<'_> {
         let name = format!("console-{}.log", self.accelerator.name());
         let console = self.dir.join(name);
         let start = Instant::now();
-        let append = &self.options.append;
+        let append = [self.options.mode.kernel(), self.options.append.clone()].concat();
         let mut qemu =
-            qemu::job(self.disk, self.accelerator, &port, append, self.home, &console).spawn()?;
-        let mut link = Link::new(&self.disk.key, port, self.home, self.dir);
+            qemu::job(self.disk, self.accelerator, &port, &append, self.home, &console).spawn()?;
+        let engine = self.options.mode.socket();
+        let mut link = Link::new(&self.disk.key, engine, port, self.home, self.dir);
         let (whole, first_word) = match self.accelerator {
             Accelerator::Kvm => (KVM_DEADLINE, KVM_FIRST_WORD),
             Accelerator::Tcg => (EMULATED_DEADLINE, EMULATED_DEADLINE),

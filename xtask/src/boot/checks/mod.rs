@@ -7,6 +7,7 @@
 
 mod control;
 mod exit;
+mod faults;
 mod journal;
 mod limits;
 mod logs;
@@ -101,6 +102,8 @@ pub enum Group {
     Exit,
     /// Other ways to run the container, each with what is expected of it.
     Rows,
+    /// Load, and what breaks around the container or in it.
+    Faults,
 }
 
 impl Group {
@@ -172,6 +175,7 @@ pub const CHECKS: &[&Check] = &[
     &rows::FOUR_CAPABILITIES,
     &rows::INIT,
     &rows::SHARED_PID,
+    &rows::WRITABLE_CGROUPS,
     &rows::USER_NAMESPACE,
     &rows::ROOTLESS,
     &control::WRITABLE,
@@ -216,12 +220,32 @@ pub const MADE: &[&Check] = &[
     &made::RESTART,
 ];
 
+/// Load and faults, in the order in which they run, one at a time. The last ones restart the engine.
+pub const FAULTS: &[&Check] = &[
+    &preconditions::CAPABILITIES,
+    &preconditions::SECCOMP,
+    &preconditions::READ_ONLY,
+    &preconditions::REFUSED,
+    &preconditions::NO_OPTIONS,
+    &start::PID1,
+    &start::RUNNING,
+    &faults::SIGTERM_MID_BOOT,
+    &faults::IGNORES_SIGTERM,
+    &faults::NO_MEMORY,
+    &faults::NO_SPACE,
+    &faults::CLOCK,
+    &faults::IN_A_ROW,
+    &faults::MANY_AT_ONCE,
+    &faults::ENGINE_RESTART,
+    &faults::LIVE_RESTORE,
+];
+
 /// Every check there is, once.
 pub fn every() -> impl Iterator<Item = &'static Check> {
     let of = |table: &'static [&'static Check]| {
         table.iter().copied().filter(|r| CHECKS.iter().all(|c| c.id != r.id))
     };
-    CHECKS.iter().copied().chain(of(REAL)).chain(of(MADE))
+    CHECKS.iter().copied().chain(of(REAL)).chain(of(MADE)).chain(of(FAULTS))
 }
 
 /// The check of that id.

@@ -8,7 +8,7 @@ use super::{Check, Group, Outcome, Probe, all, same, shorten};
 use crate::boot::bench::{Site, Until, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::boot::plain_text;
-use crate::engine::Start;
+use crate::engine::{Kind, Start};
 
 const BASE: Check = Check { group: Group::Rows, after_the_end: true, ..super::BASE };
 
@@ -177,6 +177,44 @@ pub const ROOTLESS: Check = Check {
     cannot: |facts| (!facts.rootless).then(|| "this engine runs as root".to_owned()),
     probe: Probe::Apart(|site, until| shifted(site, until, "row-rootless")),
     judge: judge_shifted,
+    ..BASE
+};
+
+pub const WRITABLE_CGROUPS: Check = Check {
+    id: "row.writable-cgroups",
+    title: "writable-cgroups=true: runs, and units have control groups",
+    cannot: |facts| {
+        let major = facts.version.split('.').next().and_then(|n| n.parse::<u32>().ok());
+        let has = facts.kind == Kind::Docker && major >= Some(28);
+        (!has).then(|| format!("{} has no writable-cgroups, Docker 28 has", facts.release()))
+    },
+    probe: Probe::Apart(|site, until| {
+        let mut seen = Evidence::default();
+        let start = Start::plain(site.image).options(&["--security-opt=writable-cgroups=true"]);
+        let name = "row-writable-cgroups";
+        let Some(other) = site.boot(name, &start, until, &mut seen)? else { return Ok(seen) };
+        let scripts = [
+            ("failed", "systemctl --failed --no-legend --plain"),
+            ("capabilities", "sed -n 's/^CapBnd:\t//p' /proc/1/status"),
+            ("group", "systemctl show -P ControlGroup dbus.service"),
+            ("procs", "grep -c . /sys/fs/cgroup/system.slice/dbus.service/cgroup.procs"),
+        ];
+        note(&other.container, until, &mut seen, &scripts)?;
+        Ok(seen)
+    }),
+    judge: |seen, expect| {
+        all([
+            same("its state", seen.get("booted"), "running"),
+            same("failed units", seen.get("failed"), ""),
+            same(
+                "its capabilities",
+                seen.get("capabilities"),
+                &format!("{:016x}", expect.row.capabilities),
+            ),
+            same("dbus' control group", seen.get("group"), "/system.slice/dbus.service"),
+            same("the processes in it", seen.get("procs"), "1"),
+        ])
+    },
     ..BASE
 };
 

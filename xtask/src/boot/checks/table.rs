@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The table of all checks, for the reader of the project (`CHECKS.md`).
 
-use super::{CHECKS, Check, Group};
+use super::{CHECKS, Check, FAULTS, Group};
 use crate::boot::expect::ROWS;
 use crate::boot::known::KnownFailures;
 
@@ -15,7 +15,8 @@ pub fn markdown(known: &KnownFailures) -> String {
     );
     for (group, title) in GROUPS {
         out += &format!("\n## {title}\n\n| check | what holds | fails without |\n|---|---|---|\n");
-        for check in CHECKS.iter().filter(|c| c.group == group) {
+        let all = if group == Group::Faults { FAULTS } else { CHECKS };
+        for check in all.iter().filter(|c| c.group == group) {
             out += &line(check);
         }
     }
@@ -32,7 +33,7 @@ pub fn markdown(known: &KnownFailures) -> String {
     out
 }
 
-const GROUPS: [(Group, &str); 7] = [
+const GROUPS: [(Group, &str); 8] = [
     (Group::Precondition, "The container is a plain one"),
     (Group::Control, "The negative control"),
     (Group::Boot, "Boot"),
@@ -40,6 +41,7 @@ const GROUPS: [(Group, &str); 7] = [
     (Group::Logs, "Logs"),
     (Group::Exit, "End"),
     (Group::Rows, "Other ways to run it"),
+    (Group::Faults, "Load and faults (`--faults`)"),
 ];
 
 fn line(check: &Check) -> String {

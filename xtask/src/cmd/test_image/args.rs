@@ -8,6 +8,7 @@ use anyhow::Result;
 
 use super::super::prepare::Installed;
 use super::via::Via;
+use crate::arch::Arch;
 use crate::boot::checks;
 use crate::engine::Choice;
 use crate::exec;
@@ -34,6 +35,11 @@ pub struct Args {
     #[arg(long, value_name = "VERSION", num_args = 1..)]
     pub systemd: Vec<String>,
 
+    /// Test a branch of upstream's, such as main, or any revision of the clone that --systemd-git names
+    #[arg(long, value_name = "REV")]
+    #[arg(conflicts_with_all = ["systemd", "arch", "ablate", "image", "record", "tree", "stock_tree"])]
+    pub revision: Option<String>,
+
     /// Judge stock systemd instead, which is refused (exit code 1)
     #[arg(long)]
     pub stock: bool,
@@ -49,6 +55,11 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["ablate", "record", "tree", "stock_tree"])]
     pub services: bool,
 
+    /// Put load on the engine and break things instead: many containers at once, signals in the middle
+    /// of the boot, no memory, no space
+    #[arg(long, conflicts_with_all = ["ablate", "record", "services", "image"])]
+    pub faults: bool,
+
     /// Judge an image that the engine has already, made elsewhere (NixOS, build-image), by the checks
     /// that need nothing in it but systemd and a shell
     #[arg(long, value_name = "IMAGE")]
@@ -59,6 +70,12 @@ pub struct Args {
     #[arg(long, value_enum, default_value = "layer")]
     #[arg(conflicts_with_all = ["ablate", "record", "services", "image"])]
     pub via: Via,
+
+    /// The image's architecture (default: this machine's). Another one is built by a cross compiler
+    /// and boots in a virtual machine, as by `test-vm --arch`
+    #[arg(long, value_enum)]
+    #[arg(conflicts_with_all = ["ablate", "engine", "image", "keep", "services", "tree", "stock_tree", "via"])]
+    pub arch: Option<Arch>,
 
     /// The engine to use
     #[arg(long, value_enum, default_value = "auto")]
@@ -154,6 +171,9 @@ pub(super) fn again(
     }
     if args.services {
         words.push("--services".into());
+    }
+    if args.faults && !command.contains("--faults") {
+        words.push("--faults".into());
     }
     if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
         && args.engine != Choice::Auto

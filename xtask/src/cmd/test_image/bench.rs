@@ -9,6 +9,7 @@ use super::super::Context;
 use super::super::prepare::Installed;
 use super::Args;
 use super::via::{self, Via};
+use crate::arch::Arch;
 use crate::boot::checks::{self, CHECKS, Check};
 use crate::boot::{self, Candidate, record};
 use crate::engine::Engine;
@@ -40,7 +41,8 @@ impl Bench<'_> {
         let ui = self.context.ui;
         let more: &[&str] = if self.args.services { &checks::REAL_PACKAGES } else { &[] };
         let extra = more.iter().map(|&name| name.to_owned()).collect();
-        let base = Debian { extra, pinned: None }.base(&self.context.cache, ui)?;
+        let base = Debian { extra, pinned: None, arch: Arch::named(self.engine.facts.arch()) }
+            .base(&self.context.cache, ui)?;
         let with_users = base.clone().with_users(&main.tree)?;
         let profile = Profile::load(&self.context.checkout)?;
         let made = |installed: &Installed| -> Result<Image> {
@@ -100,6 +102,7 @@ impl Bench<'_> {
         let table = match self.args {
             Args { image: Some(_), .. } => checks::MADE,
             Args { services: true, .. } => checks::REAL,
+            Args { faults: true, .. } => checks::FAULTS,
             _ => CHECKS,
         };
         let may_skip = self.args.may_skip.as_deref();

@@ -19,8 +19,10 @@ pub use self::via::Via;
 use self::args::{again, ready_made};
 use super::prepare::{self, Installed};
 use super::{Context, ablate};
+use crate::arch::Arch;
 use crate::boot::ablation;
 use crate::boot::checks::Check;
+use crate::boot::junit;
 use crate::boot::record::{self, Record};
 use crate::boot::verdict::{Outcome, Verdict};
 use crate::engine::{self, Engine};
@@ -36,6 +38,9 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         return list::list(context, args);
     }
     known_checks(args)?;
+    if let Some(arch) = args.arch.filter(|arch| !arch.is_native()) {
+        return super::test_vm::on_guest_of(context, args, arch);
+    }
     let begin = Instant::now();
     let ready = ready_made(args)?;
     if ready.is_none() && args.image.is_none() {
@@ -116,20 +121,28 @@ pub fn run_on(
         judge(main, stock.as_ref())?;
     } else {
         let sources = prepare::sources(context)?;
-        let versions = prepare::versions(&sources, &args.systemd)?;
-        let (pairs, fits) = prepare::recipes(context, &sources, &versions)?;
+        let (pairs, fits) = match &args.revision {
+            Some(revision) => prepare::recipes_at(context, &sources, revision)?,
+            None => {
+                let versions = prepare::versions(&sources, &args.systemd)?;
+                prepare::recipes(context, &sources, &versions)?
+            }
+        };
         status = fits;
+        // An engine elsewhere may run on another architecture.
+        let arch = Arch::named(engine.facts.arch());
+        let install = |recipe| prepare::install_for(context, &sources, recipe, arch);
         let whole = if args.ablate.is_none() { pairs.as_slice() } else { &[] };
         for pair in whole {
             // Stock first: the patched build then compiles only what the patches touch.
-            let stock = prepare::install(context, &sources, &pair.stock)?;
+            let stock = install(&pair.stock)?;
             match &pair.patched {
                 _ if args.stock => judge(&stock, Some(&stock))?,
                 // Its table has no control.
                 Some(recipe) if args.services => {
-                    judge(&prepare::install(context, &sources, recipe)?, None)?;
+                    judge(&install(recipe)?, None)?;
                 }
-                Some(recipe) => judge(&prepare::install(context, &sources, recipe)?, Some(&stock))?,
+                Some(recipe) => judge(&install(recipe)?, Some(&stock))?,
                 None => {}
             }
         }
@@ -158,7 +171,8 @@ pub fn run_on(
 
 fn save(dir: &Path, record: &Record) -> Result<()> {
     let json = serde_json::to_vec_pretty(record).context("cannot write the record")?;
-    crate::atomic::write(&dir.join("record.json"), &json).map(drop)
+    crate::atomic::write(&dir.join("record.json"), &json)?;
+    crate::atomic::write(&dir.join("junit.xml"), &junit::junit(record)?).map(drop)
 }
 
 fn report(

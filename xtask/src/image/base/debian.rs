@@ -13,6 +13,8 @@ use sha2::{Digest, Sha256};
 
 use super::super::{Content, EPOCH_S, Layer, digest_of, named};
 use super::Base;
+use crate::arch::Arch;
+use crate::bootstrap;
 use crate::exec::{self, Call, Job};
 use crate::fault::Fault;
 use crate::ui::Ui;
@@ -78,6 +80,8 @@ pub struct Debian {
     pub extra: Vec<String>,
     /// Exactly these, as `name=version`: what an earlier base of ours recorded.
     pub pinned: Option<Vec<String>>,
+    /// `None`: this machine's.
+    pub arch: Option<Arch>,
 }
 
 impl Debian {
@@ -86,7 +90,13 @@ impl Debian {
         let (layer, recipe) = self.layer(cache, ui)?;
         let mut base = Base::of(&format!("debian {}", recipe.suite), vec![layer]);
         base.packages = recipe.pins();
+        base.arch = self.foreign().map(|arch| arch.name().to_owned());
         Ok(base)
+    }
+
+    /// The architecture, where it is not this machine's.
+    fn foreign(&self) -> Option<Arch> {
+        self.arch.filter(|arch| !arch.is_native())
     }
 
     /// The layer from the cache, or a new one (about 20 s and 100 MB of downloads).
@@ -131,7 +141,11 @@ impl Debian {
             self.pinned.is_some()
         );
         let digest = digest_of(all.as_bytes());
-        format!("base-{}-{}", host.suite, &digest["sha256:".len()..][..12]).into()
+        let digest = &digest["sha256:".len()..][..12];
+        match self.foreign() {
+            Some(arch) => format!("base-{}-{arch}-{digest}", host.suite).into(),
+            None => format!("base-{}-{digest}", host.suite).into(),
+        }
     }
 
     /// What mmdebstrap is to include.
@@ -154,13 +168,20 @@ impl Debian {
         let part = tempfile::Builder::new().prefix("part-").tempdir_in(dir)?;
         let (raw, list) = (part.path().join("raw.tar"), part.path().join("packages"));
         let tar = part.path().join("layer.tar");
-        let step = ui.step(format!("make a Debian {} base layer", host.suite));
+        let step = ui.step(match self.foreign() {
+            Some(arch) => format!("make a Debian {} base layer for {arch}", host.suite),
+            None => format!("make a Debian {} base layer", host.suite),
+        });
         let log = cache.images().join("mmdebstrap.log");
-        let mut job = Job::contained("mmdebstrap", &log)
+        let job = match self.foreign() {
+            Some(arch) => bootstrap::job(arch, &log)?,
+            None => Job::contained("mmdebstrap", &log),
+        };
+        let mut job = job
             .env("SOURCE_DATE_EPOCH", EPOCH_S.to_string())
             .env("PLAINBOOT_PACKAGES", &list)
             .env("TMPDIR", part.path())
-            .deadline(Duration::from_secs(900))
+            .deadline(Duration::from_secs(1800))
             .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
             .arg(format!("--include={}", self.packages().join(",")))
             .args(
@@ -169,7 +190,7 @@ impl Debian {
             )
             .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
             .arg(format!("--customize-hook={TIDY}"));
-        for proxy in proxies() {
+        for proxy in bootstrap::proxies() {
             job = job.arg(format!("--aptopt={proxy}"));
         }
         job.arg(&host.suite).arg(&raw).args(&sources).run(|line| step.detail(line))?;
@@ -312,15 +333,6 @@ impl Host {
 fn os_release(text: &str, key: &str) -> Option<String> {
     let value = text.lines().find_map(|l| l.strip_prefix(key)?.strip_prefix('='))?;
     Some(value.trim_matches('"').to_owned()).filter(|v| !v.is_empty())
-}
-
-/// The host's proxies for apt, as options of its own.
-pub fn proxies() -> Vec<String> {
-    let dump = Call::new("apt-config").arg("dump").text().unwrap_or_default();
-    dump.lines()
-        .filter(|l| l.starts_with("Acquire::http") && l.contains("Proxy") && !l.ends_with("\"\";"))
-        .map(|l| l.trim_end_matches(';').to_owned())
-        .collect()
 }
 
 #[cfg(test)]

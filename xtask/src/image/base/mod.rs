@@ -15,7 +15,7 @@ use serde_json::{Map, Value};
 pub use contents::Contents;
 #[cfg(test)]
 pub use contents::tests::layer_of;
-pub use debian::{Debian, proxies};
+pub use debian::Debian;
 
 use super::{Content, Layer};
 use crate::engine::Engine;
