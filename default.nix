@@ -35,6 +35,7 @@ rec {
 
   plainboot = pkgs.callPackage ./nix/package.nix { };
   systemd-plainboot = lib.patchSystemd pkgs.systemd;
+  config-at-start = import ./nix/config-at-start { inherit pkgs; };
   plainboot-container = pkgs.callPackage ./nix/containers/package.nix { };
   example-image = example.config.system.build.dockerImage;
 
@@ -42,5 +43,6 @@ rec {
     inherit pkgs plainboot;
     image = example-image;
     s6Images = s6Images.dockerImages;
+    configAtStart = config-at-start;
   };
 }

@@ -55,6 +55,7 @@
           plainboot = pkgs.callPackage ./nix/package.nix { };
           systemd-plainboot = self.lib.patchSystemd pkgs.systemd;
           example-image = exampleImage system;
+          config-at-start = import ./nix/config-at-start { inherit pkgs; };
           plainboot-container = pkgs.callPackage ./nix/containers/package.nix { };
         }
       );
@@ -69,6 +70,7 @@
           inherit (self.packages.${system}) plainboot;
           image = exampleImage system;
           s6Images = (s6ImagesOf pkgs).dockerImages;
+          configAtStart = self.packages.${system}.config-at-start;
         }
         // {
           inherit (self.packages.${system}) plainboot systemd-plainboot example-image;

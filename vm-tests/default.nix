@@ -9,6 +9,8 @@
   image,
   # Those of ../nix/s6-images.
   s6Images,
+  # That of ../nix/config-at-start.
+  configAtStart,
 }:
 let
   test =
@@ -32,6 +34,13 @@ in
   podman = test ./nginx.nix "podman";
   containers = onHost "docker" "containers";
   containers-podman = onHost "podman" "containers-podman";
+  config-at-start = pkgs.testers.runNixOSTest {
+    imports = [ ./config-at-start.nix ];
+    _module.args = {
+      name = "config-at-start";
+      image = configAtStart;
+    };
+  };
   s6 = pkgs.testers.runNixOSTest {
     imports = [ ./s6.nix ];
     _module.args = {

@@ -115,6 +115,23 @@ in
         '';
       };
 
+      init = mkOption {
+        type = types.nullOr (types.functionTo types.package);
+        default = null;
+        internal = true;
+        description = ''
+          What is `/sbin/init` in place of the image's own init, which it gets. That one starts the
+          system of which `/nix/var/nix/profiles/system` is the profile.
+        '';
+      };
+
+      healthcheck = mkOption {
+        type = types.listOf types.str;
+        default = [ ];
+        internal = true;
+        description = "The test of the image's health, as engines have it.";
+      };
+
       systemd = mkOption {
         type = types.package;
         internal = true;

@@ -22,15 +22,16 @@ let
         "${lib.getBin pkgs.findutils}/bin"
         "${lib.getBin pkgs.util-linux}/bin"
       ];
-      inherit toplevel;
+      toplevel = if cfg.init == null then toplevel else "/nix/var/nix/profiles/system";
     };
   };
+  firstInit = if cfg.init == null then init else cfg.init init;
 
   # Only /sbin/init: the system is reached through it. With the system itself in `contents`, its
   # `etc` would become the image's, read-only, and activation could not write there.
   root = pkgs.runCommand "plainboot-root" { } ''
     mkdir -p $out/sbin
-    ln -s ${init} $out/sbin/init
+    ln -s ${firstInit} $out/sbin/init
   '';
 
   # What is not enforced here, asked of the running container.
@@ -56,6 +57,8 @@ let
       chmod 1777 tmp
       mkdir -p -m 0700 root
       printf %s ${lib.escapeShellArg plainboot.profile.machineId} >etc/machine-id
+    ''
+    + lib.optionalString (cfg.init == null) ''
       ln -sfn ${toplevel} nix/var/nix/profiles/system
     '';
   }
@@ -66,20 +69,29 @@ in
 {
   config.system.build = {
     # The config that engines read, as a set; see `docker inspect`.
-    dockerImageConfig = plainboot.imageConfig {
-      systemd = config.systemd.package.version;
-      patches = plainboot.patchIds config.systemd.package;
-      # Where NixOS puts programs, so that `docker exec NAME systemctl` finds them.
-      path = [
-        "/run/wrappers/bin"
-        "/run/current-system/sw/bin"
-        "/nix/var/nix/profiles/default/bin"
-      ];
-      inherit (cfg) environment volumes;
-      # The packet filter is off in the image; what it would have let through is what is served.
-      tcpPorts = config.networking.firewall.allowedTCPPorts;
-      udpPorts = config.networking.firewall.allowedUDPPorts;
-    };
+    dockerImageConfig =
+      plainboot.imageConfig {
+        systemd = config.systemd.package.version;
+        patches = plainboot.patchIds config.systemd.package;
+        # Where NixOS puts programs, so that `docker exec NAME systemctl` finds them.
+        path = [
+          "/run/wrappers/bin"
+          "/run/current-system/sw/bin"
+          "/nix/var/nix/profiles/default/bin"
+        ];
+        inherit (cfg) environment volumes;
+        # The packet filter is off in the image; what it would have let through is what is served.
+        tcpPorts = config.networking.firewall.allowedTCPPorts;
+        udpPorts = config.networking.firewall.allowedUDPPorts;
+      }
+      // lib.optionalAttrs (cfg.healthcheck != [ ]) {
+        Healthcheck = {
+          Test = cfg.healthcheck;
+          # Nanoseconds. The first build may take long; a failed test is no failure until then.
+          Interval = 10 * 1000000000;
+          StartPeriod = 30 * 60 * 1000000000;
+        };
+      };
 
     dockerImage = pkgs.dockerTools.buildLayeredImage arguments;
     dockerImageStream = pkgs.dockerTools.streamLayeredImage arguments;

@@ -25,7 +25,7 @@ const OFFER: &str = r#"{
   lib = builtins.attrNames (builtins.removeAttrs f.lib [ "makeImage" "imageRef" ]);
   images = builtins.attrNames made.dockerImages ++ [ (made.lib.makeImage { image.name = "a"; }).arguments.name ];
   modules = builtins.attrNames f.nixosModules;
-  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" "s6" "containers" "containers-podman" ];
+  checks = map (name: "${name}: ${checks.${name}.kind}") [ "docker" "podman" "s6" "containers" "containers-podman" "config-at-start" ];
   systemd = p.systemd-plainboot.name;
   patches = map (one: baseNameOf (dirOf one)) p.systemd-plainboot.plainboot.patches;
   tool = p.plainboot.file;
@@ -92,7 +92,8 @@ in {OFFER}"#,
                 "podman: test",
                 "s6: test",
                 "containers: test",
-                "containers-podman: test"
+                "containers-podman: test",
+                "config-at-start: test"
             ])
         );
     }
@@ -257,6 +258,11 @@ fn the_scripts_of_the_machines_are_python() {
     let s6 = s6.as_str().unwrap();
     assert_eq!(s6.matches("docker load < /").count(), 5, "{s6}");
     compiles(s6);
+    let start = nixos.nix.json(&format!(
+        r#"(import {root}/vm-tests/config-at-start.nix {{ name = "a"; image = "/image.tar.gz"; }}).testScript"#,
+        root = checkout().display(),
+    ));
+    compiles(start.as_str().unwrap());
     for backend in ["docker", "podman"] {
         let host = nixos.nix.json(&format!(
             r#"(import {root}/vm-tests/containers.nix {{ name = "a"; module = null; backend = "{backend}"; }}).testScript"#,

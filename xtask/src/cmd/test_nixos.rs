@@ -17,7 +17,8 @@ use crate::render::nix_status::OnNixos;
 pub const GUEST: &str = "nixos";
 
 /// The attributes of default.nix.
-const TESTS: [&str; 5] = ["docker", "podman", "s6", "containers", "containers-podman"];
+const TESTS: [&str; 6] =
+    ["docker", "podman", "s6", "containers", "containers-podman", "config-at-start"];
 
 /// The document of `--json`.
 #[derive(Serialize)]

@@ -5,6 +5,7 @@
 //! engine that cannot be asked is an error.
 
 pub mod containers;
+pub mod start;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};

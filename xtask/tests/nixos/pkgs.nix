@@ -46,6 +46,12 @@ in
   coreutils = package "coreutils" { };
   findutils = package "findutils" { };
   util-linux = package "util-linux" { };
+  cacert = package "cacert" { };
+  gitMinimal = package "git" { };
+  gnutar = package "gnutar" { };
+  gzip = package "gzip" { };
+  nix = package "nix" { };
+  xz = package "xz" { };
 
   writeTextFile = builder "text";
   runCommand =

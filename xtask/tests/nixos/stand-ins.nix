@@ -158,6 +158,7 @@ in
 
     users.allowNoPasswordLogin = bool false;
     nixpkgs.hostPlatform = option types.str "x86_64-linux";
+    nix.package = option types.package pkgs.nix;
     meta.buildDocsInSandbox = bool true;
   };
 

@@ -10,7 +10,9 @@ pub fn checkout() -> &'static Path {
 }
 
 /// What the Nix files read, beside one another.
-const READ_BY_NIX: [&str; 8] = [
+const READ_BY_NIX: [&str; 10] = [
+    "nix/config-at-start/start.sh",
+    "nix/config-at-start/healthy.sh",
     "nix/profile.json",
     "nix/refused.json",
     "nix/init.sh",

@@ -1,0 +1,5 @@
+# SPDX-License-Identifier: MIT
+{
+  flakeUrl = "path:/config";
+  nixosConfiguration = "default";
+}
