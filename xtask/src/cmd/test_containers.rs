@@ -21,7 +21,7 @@ use crate::trial::{Trial, containers, start};
 #[command(after_help = "\
 Examples:
   cargo xtask test-containers
-  cargo xtask test-containers --systemd 257 --engine podman")]
+  cargo xtask test-containers --systemd 257 --only start")]
 pub struct Args {
     /// The version of systemd (default: the newest in patches/sources.lock)
     #[arg(long, value_name = "VERSION")]
