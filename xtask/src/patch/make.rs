@@ -65,17 +65,17 @@ pub fn hunks(old: &[u8], after: &[u8], context: u32) -> Result<Vec<Hunk>, git2::
         hunks.push(Hunk {
             old_start,
             new_start: header.new_start() as usize,
-            section: section(&old_lines, old_start.saturating_sub(1)),
+            section: section(old_lines.iter().copied().take(old_start.saturating_sub(1)).rev()),
             lines,
         });
     }
     Ok(hunks)
 }
 
-/// The text after `@@`: the last line above line `first` (from 0) that starts a function by git's
-/// rule for C: a letter or underscore in the first column, and not a label.
-pub fn section(lines: &[&[u8]], first: usize) -> Vec<u8> {
-    let found = lines[..first.min(lines.len())].iter().rev().find(|l| starts_function(l));
+/// The text after `@@`: of the lines above a hunk, from the nearest one on, the first that starts a
+/// function by git's rule for C: a letter or underscore in the first column, and not a label.
+pub fn section<'a>(mut above: impl Iterator<Item = &'a [u8]>) -> Vec<u8> {
+    let found = above.find(|l| starts_function(l));
     let text = found.map_or(&b""[..], |l| &l[..l.len().min(SECTION_BYTES)]);
     text.trim_ascii_end().to_vec()
 }

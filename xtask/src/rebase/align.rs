@@ -3,9 +3,10 @@
 
 use std::ops::Range;
 
-use imara_diff::{Algorithm, Diff, Hunk, InternedInput};
+use imara_diff::{Algorithm, Hunk};
 
 use super::content::Content;
+use super::lines;
 
 /// What upstream changed between two versions of a file.
 #[derive(Debug)]
@@ -29,13 +30,7 @@ impl Alignment {
         if base.oid == ours.oid {
             return Alignment { changes: Vec::new() };
         }
-        let mut input: InternedInput<u64> = InternedInput::default();
-        input.reserve(base.len() as u32, ours.len() as u32);
-        input.update_before(base.hashes().iter().copied());
-        input.update_after(ours.hashes().iter().copied());
-        let mut diff = Diff::compute(algorithm, &input);
-        diff.postprocess_no_heuristic(&input);
-        Alignment { changes: diff.hunks().collect() }
+        Alignment { changes: lines::changes(algorithm, base.hashes(), ours.hashes()) }
     }
 
     /// The line of `ours` that stands for line `lines.start` of the base, if a three-way merge may

@@ -53,8 +53,8 @@ impl Expected {
         match self {
             Expected::Functions(of) => of.get(index).is_none_or(|f| *f == site.functions),
             Expected::Headers => {
-                let lines: Vec<&[u8]> = crate::patch::split_lines(&file.bytes).collect();
-                let here = crate::patch::section(&lines, site.line);
+                let above = (0..site.line.min(file.len())).rev().filter_map(|i| file.line(i));
+                let here = crate::patch::section(above);
                 blocks::name_of_line(&hunk.section) == blocks::name_of_line(&here)
             }
         }

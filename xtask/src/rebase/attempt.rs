@@ -257,8 +257,8 @@ fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
 
 fn resolved(base: &Base, found: &Found, accept: bool) -> Result<Carried, git2::Error> {
     let after = &found.resolved.after;
-    let made = merge::groups(&base.before, &base.after)?;
-    let landed = merge::groups(&found.before, after)?;
+    let made = merge::groups(&base.before, &base.after);
+    let landed = merge::groups(&found.before, after);
     Ok(Carried {
         outcome: if accept { Outcome::Accepted } else { Outcome::Resolved },
         after: Some(after.clone()),

@@ -17,6 +17,7 @@ use super::deeper::Method;
 use super::facts::Facts;
 use super::history::History;
 use super::home;
+use super::lines;
 use super::objects::{Blobs, HashedHere};
 use super::outcome::Outcome;
 use super::parallel::in_parallel;
@@ -288,10 +289,12 @@ fn merge(
         let read = |oid: Oid| blobs.get(repo, oid).map_err(|why| anyhow::anyhow!("{oid}: {why}"));
         let before = before.map(read).transpose()?;
         let after = read(*after)?;
-        let old = before.as_ref().map(|b| b.bytes.as_slice());
-        let diff = patch::diff(path, old, *mode, &after.bytes, 3)?;
+        let diff = match &before {
+            Some(before) => lines::diff(path, *mode, before, &after),
+            None => patch::diff(path, None, *mode, &after.bytes, 3)?,
+        };
         bases.push(match before {
-            Some(before) => Base::new(&diff, before)?,
+            Some(before) => Base::between(&diff, before, after),
             None => None,
         });
         files.push(diff);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Carrying the changes of one file to another version of it: two methods, one answer.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::apply::{self, Applied, Expected, Misfit};
 use super::blocks::has_functions;
@@ -18,18 +18,28 @@ pub struct Base {
     pub after: Arc<Content>,
     /// The functions that the hunks are in.
     forward: Expected,
-    /// The same for the reverse patch.
-    reverse: Expected,
+    /// The same for the reverse patch, found when it is asked for.
+    reverse: OnceLock<Expected>,
 }
 
 impl Base {
     /// `None` if the diff does not apply to `before`.
-    pub fn new(diff: &FileDiff, before: Arc<Content>) -> Result<Option<Self>, git2::Error> {
-        let Ok(applied) = on_base(diff, &before) else { return Ok(None) };
+    pub fn new(diff: &FileDiff, before: Arc<Content>) -> Option<Self> {
+        let applied = on_base(diff, &before).ok()?;
         let after = Arc::new(applied.content(diff, &before));
+        Some(Base::of(applied, before, after))
+    }
+
+    /// As [`Base::new`], where the file after the patch is known. `None` if the diff gives another.
+    pub fn between(diff: &FileDiff, before: Arc<Content>, after: Arc<Content>) -> Option<Self> {
+        let applied = on_base(diff, &before).ok()?;
+        applied.gives(diff, &before, &after.bytes).then(|| Base::of(applied, before, after))
+    }
+
+    fn of(applied: Applied, before: Arc<Content>, after: Arc<Content>) -> Self {
         let functions = applied.sites.into_iter().map(|s| s.functions).collect();
-        let reverse = expected(&diff.reversed(), &after);
-        Ok(Some(Base { before, after, forward: Expected::Functions(functions), reverse }))
+        let forward = Expected::Functions(functions);
+        Base { before, after, forward, reverse: OnceLock::new() }
     }
 
     /// The functions that the hunks of the patch are in.
@@ -191,8 +201,8 @@ fn merged_only(
         });
     }
     let after = Arc::new(Content::new(bytes));
-    let mut made = merge::groups(&base.before, &base.after)?;
-    let mut landed = merge::groups(ours, &after)?;
+    let mut made = merge::groups(&base.before, &base.after);
+    let mut landed = merge::groups(ours, &after);
     if !has_functions(&diff.path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
     }
@@ -230,7 +240,9 @@ fn merged_only(
 /// The reverse applies: what the patch wants is there already.
 fn upstream(diff: &FileDiff, base: Option<&Base>, ours: &Arc<Content>) -> Option<Carried> {
     let reverse = diff.reversed();
-    let expected = base.map_or(&Expected::Headers, |b| &b.reverse);
+    let of_base = |b: &Base| b.reverse.get_or_init(|| expected(&reverse, &b.after)).clone();
+    let expected = base.map_or(Expected::Headers, of_base);
+    let expected = &expected;
     let applied = apply::apply(&reverse, ours, expected).ok()?;
     let mut hunks = Vec::new();
     for (index, (hunk, site)) in reverse.hunks.iter().zip(&applied.sites).enumerate() {

@@ -35,14 +35,7 @@ impl Content {
     }
 
     pub fn with_oid(oid: Oid, bytes: Vec<u8>) -> Self {
-        /// Source code has shorter lines as a rule, so this is enough.
-        const BYTES_PER_LINE: usize = 24;
-        let mut starts: Vec<usize> = Vec::with_capacity(bytes.len() / BYTES_PER_LINE + 2);
-        starts.push(0);
-        starts.extend(memchr::memchr_iter(b'\n', &bytes).map(|i| i + 1));
-        if starts.last() != Some(&bytes.len()) {
-            starts.push(bytes.len());
-        }
+        let starts = line_starts(&bytes);
         Content { oid, bytes, starts, hashes: OnceLock::new(), blocks: OnceLock::new() }
     }
 
@@ -76,6 +69,19 @@ impl Content {
         };
         let mut bytes = Vec::with_capacity(pieces.iter().map(size).sum());
         let mut starts = Vec::with_capacity(self.starts.len() + pieces.len());
+        // As are the hashes, if there are any: who changes this file further will ask for them.
+        let mut hashes = Vec::new();
+        if let Some(here) = self.hashes.get() {
+            hashes.reserve_exact(here.len() + pieces.len());
+            for piece in pieces {
+                match piece {
+                    Piece::Lines(from, to) => {
+                        hashes.extend_from_slice(here.get(*from..*to).unwrap_or_default());
+                    }
+                    Piece::Own(line) => hashes.push(hash_line(line)),
+                }
+            }
+        }
         for piece in pieces {
             match piece {
                 Piece::Lines(from, to) => {
@@ -92,7 +98,11 @@ impl Content {
         }
         starts.push(bytes.len());
         let oid = patch::blob_id(&bytes);
-        Content { oid, bytes, starts, hashes: OnceLock::new(), blocks: OnceLock::new() }
+        let known = OnceLock::new();
+        if hashes.len() + 1 == starts.len() {
+            let _ = known.set(hashes);
+        }
+        Content { oid, bytes, starts, hashes: known, blocks: OnceLock::new() }
     }
 
     /// The lines (from 0) at which `text`, made of whole lines, is found. Finds may overlap.
@@ -125,8 +135,21 @@ impl Content {
 
     /// The functions and other top-level blocks, found at the first call.
     pub fn blocks(&self) -> &Blocks {
-        self.blocks.get_or_init(|| Blocks::scan(&self.bytes))
+        self.blocks.get_or_init(|| Blocks::scan(&self.bytes, &self.starts))
     }
+}
+
+/// Where the lines of a text start, and where it ends.
+pub fn line_starts(bytes: &[u8]) -> Vec<usize> {
+    /// Source code has shorter lines as a rule, so this is enough.
+    const BYTES_PER_LINE: usize = 24;
+    let mut starts: Vec<usize> = Vec::with_capacity(bytes.len() / BYTES_PER_LINE + 2);
+    starts.push(0);
+    starts.extend(memchr::memchr_iter(b'\n', bytes).map(|i| i + 1));
+    if starts.last() != Some(&bytes.len()) {
+        starts.push(bytes.len());
+    }
+    starts
 }
 
 fn hash_line(line: &[u8]) -> u64 {
@@ -140,9 +163,13 @@ mod tests {
 
     #[test]
     fn what_is_assembled_has_the_lines_of_its_bytes() {
-        for text in ["", "a\n", "a\nb\nc\nd", "a\n\n\nd\n"] {
+        let texts = ["", "a\n", "a\nb\nc\nd", "a\n\n\nd\n"];
+        for (text, seen) in texts.iter().flat_map(|t| [(*t, false), (*t, true)]) {
             let file = Content::new(text.into());
             let most = file.len();
+            if seen {
+                file.hashes();
+            }
             for (from, to) in (0..=most).flat_map(|f| (f..=most).map(move |t| (f, t))) {
                 let open = from == most || to < most || text.ends_with('\n') || text.is_empty();
                 let last: &[u8] = if open { b"x" } else { b"" };
@@ -153,6 +180,7 @@ mod tests {
                 let made = file.assembled(&pieces);
                 let scanned = Content::new([&b"new\n"[..], file.lines(from, to), last].concat());
                 assert_eq!((&made.starts, made.oid), (&scanned.starts, scanned.oid), "{text:?}");
+                assert_eq!(made.hashes(), scanned.hashes(), "{text:?}");
             }
         }
         assert_eq!(Content::new(b"a\n".to_vec()).assembled(&[]).len(), 0);

@@ -51,7 +51,7 @@ pub fn culprits(repository: &Path, cases: &[&Backport]) -> Result<Vec<Asked>> {
             let diff = patch::diff(&path, Some(&before.bytes), 0o100_644, &after.bytes, 3)?;
             for hunk in &diff.hunks {
                 let one = FileDiff { hunks: vec![hunk.clone()], ..diff.clone() };
-                let Some(base) = Base::new(&one, before.clone())? else { continue };
+                let Some(base) = Base::new(&one, before.clone()) else { continue };
                 let carried = carry::carry(&one, Some(&base), &ours, &Facts::default())?;
                 if carried.outcome != Outcome::Conflict {
                     continue;

@@ -197,7 +197,7 @@ pub fn into_function(base: &Base, ours: &Content, name: &str) -> Option<Arc<Cont
 
 /// The function that all changes of the patch are in.
 pub fn only_function(base: &Base) -> Option<String> {
-    let groups = merge::groups(&base.before, &base.after).ok()?;
+    let groups = merge::groups(&base.before, &base.after);
     let mut names = groups.iter().flat_map(|g| &g.functions);
     let first = names.next()?;
     (first != FILE_SCOPE && names.all(|n| n == first)).then(|| first.clone())
@@ -256,8 +256,8 @@ fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, 
 /// The patched file, if it passes what a merge must pass, and uses no name that is not known here.
 fn checked(base: &Base, ours: &Content, path: &str, bytes: Vec<u8>) -> Option<Arc<Content>> {
     let after = Content::new(bytes);
-    let mut made = merge::groups(&base.before, &base.after).ok()?;
-    let mut landed = merge::groups(ours, &after).ok()?;
+    let mut made = merge::groups(&base.before, &base.after);
+    let mut landed = merge::groups(ours, &after);
     if !has_functions(path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
     }

@@ -261,7 +261,7 @@ impl Engine {
             self.blobs.get(repo, oid).ok()
         };
         for before in from_version.map(|f| f.1).into_iter().chain(from_index()) {
-            if let Some(base) = Base::new(file, before)? {
+            if let Some(base) = Base::new(file, before) {
                 return Ok(Some(base));
             }
         }

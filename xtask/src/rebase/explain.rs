@@ -94,7 +94,7 @@ pub fn explain(repo: &Repository, blobs: &Blobs, ask: &Ask<'_>) -> Vec<Broken> {
     let mut found = Vec::new();
     for (index, hunk) in ask.diff.hunks.iter().enumerate() {
         let one = FileDiff { hunks: vec![hunk.clone()], ..ask.diff.clone() };
-        let Ok(Some(base)) = Base::new(&one, ask.base.before.clone()) else { continue };
+        let Some(base) = Base::new(&one, ask.base.before.clone()) else { continue };
         let here = ask.ours.map(|(_, file)| file);
         if here.is_some_and(|file| fits(&one, &base, file)) {
             continue;

@@ -74,13 +74,14 @@ fn fact(what: &str, parts: &[&[u8]]) -> Fact {
 fn code() -> &'static [u8; 32] {
     static CODE: OnceLock<[u8; 32]> = OnceLock::new();
     CODE.get_or_init(|| {
-        let files: [&[u8]; 10] = [
+        let files: [&[u8]; 11] = [
             include_bytes!("../../../Cargo.lock"),
             include_bytes!("facts.rs"),
             include_bytes!("align.rs"),
             include_bytes!("apply.rs"),
             include_bytes!("blocks.rs"),
             include_bytes!("content.rs"),
+            include_bytes!("lines.rs"),
             include_bytes!("merge.rs"),
             include_bytes!("verify.rs"),
             include_bytes!("../patch/mod.rs"),

@@ -25,7 +25,7 @@ pub fn find(
     after: &Content,
 ) -> Result<Vec<(String, i32)>, git2::Error> {
     let mut names: Vec<String> =
-        merge::groups(before, after)?.into_iter().flat_map(|g| g.functions).collect();
+        merge::groups(before, after).into_iter().flat_map(|g| g.functions).collect();
     names.retain(|name| name != FILE_SCOPE);
     let hunks = patch::hunks(&before.bytes, &after.bytes, 3)?;
     let holds = |file: &Content| {

@@ -7,6 +7,7 @@ use super::align::Alignment;
 use super::apply::{self, Applied};
 use super::content::Content;
 use super::facts::Facts;
+use super::lines;
 use super::outcome::{Collision, HunkReport};
 use crate::patch::{self, FileDiff, Kind};
 
@@ -172,7 +173,7 @@ fn collisions(
         line += patch::split_lines(lines).count();
     }
     let to_ours = patch::hunks(&ours.bytes, &resolved, 0)?;
-    let made = groups(base, theirs)?;
+    let made = groups(base, theirs);
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     Ok(found
         .into_iter()
@@ -217,8 +218,8 @@ pub struct Group {
 }
 
 /// The changes between two files, with the functions of the old file that they are in.
-pub fn groups(before: &Content, after: &Content) -> Result<Vec<Group>, git2::Error> {
-    Ok(patch::hunks(&before.bytes, &after.bytes, 0)?
+pub fn groups(before: &Content, after: &Content) -> Vec<Group> {
+    lines::hunks(before, after, 0)
         .iter()
         .map(|hunk| {
             let line = apply::first_line(hunk);
@@ -232,7 +233,7 @@ pub fn groups(before: &Content, after: &Content) -> Result<Vec<Group>, git2::Err
                 text: first(Kind::Add).or_else(|| first(Kind::Remove)).unwrap_or_default(),
             }
         })
-        .collect())
+        .collect()
 }
 
 /// Why a clean merge is not to be trusted.

@@ -25,6 +25,7 @@ mod facts;
 mod fuzz;
 mod history;
 mod home;
+mod lines;
 mod merge;
 mod names;
 mod neighbours;

@@ -5,9 +5,10 @@
 use std::collections::HashSet;
 use std::hash::BuildHasher as _;
 
-use imara_diff::{Algorithm, Diff, InternedInput};
+use imara_diff::Algorithm;
 
 use super::content::Content;
+use super::lines;
 use super::tokens;
 
 /// So many tokens in a row are looked at: a name, what is done with it (`->`, `(`), and with what.
@@ -18,12 +19,7 @@ const MOST: usize = 3;
 /// another type, a function that takes something else.
 pub fn unknown(base: &Content, ours: &Content, after: &Content) -> Option<String> {
     let (there, here) = (uses(&base.bytes), uses(&ours.bytes));
-    let mut input: InternedInput<u64> = InternedInput::default();
-    input.update_before(ours.hashes().iter().copied());
-    input.update_after(after.hashes().iter().copied());
-    let mut diff = Diff::compute(Algorithm::Myers, &input);
-    diff.postprocess_no_heuristic(&input);
-    diff.hunks().find_map(|hunk| {
+    lines::changes(Algorithm::Myers, ours.hashes(), after.hashes()).into_iter().find_map(|hunk| {
         let added = after.lines(hunk.after.start as usize, hunk.after.end as usize);
         let tokens = solid(added);
         let mut uses = (1..=MOST).flat_map(|n| tokens.windows(n)).filter(|w| named(w));

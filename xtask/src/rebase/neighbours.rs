@@ -70,7 +70,7 @@ fn origin_of(run: &VersionRun, solved: &Solved, diffs: &mut Diffs) -> Result<Ori
     let mut bases = Vec::with_capacity(text.files.len());
     for (diff, file) in text.files.iter().zip(&solved.files) {
         bases.push(match &file.before {
-            Some(before) => Base::new(diff, before.clone())?,
+            Some(before) => Base::new(diff, before.clone()),
             None => None,
         });
     }

@@ -73,7 +73,7 @@ pub fn patched_tree(
             let carried = if ours.oid == before.oid {
                 Some(after)
             } else {
-                let base = Base::new(diff, before)?;
+                let base = Base::new(diff, before);
                 let carried = carry::carry(diff, base.as_ref(), &ours, &facts)?;
                 carried.after.filter(|_| carried.outcome.is_applied())
             };
