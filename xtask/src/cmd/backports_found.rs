@@ -22,6 +22,17 @@ pub enum Grade {
     Open,
 }
 
+impl Grade {
+    pub fn word(self) -> &'static str {
+        match self {
+            Grade::Identical => "right",
+            Grade::AsGit => "as git",
+            Grade::Wrong => "wrong",
+            Grade::Open => "open",
+        }
+    }
+}
+
 #[derive(Serialize)]
 pub struct Document {
     pub schema: u32,

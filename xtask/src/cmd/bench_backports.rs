@@ -45,7 +45,8 @@ pub struct Args {
     culprits: bool,
 
     /// Name the commits of this class: a row of the table, or wrong, `resolved wrong`,
-    /// `not needed wrong`, other (as git, other than the maintainers)
+    /// `not needed wrong`, other (as git, other than the maintainers), resolved (by any method), lost
+    /// (git has it right)
     #[arg(long, value_name = "CLASS")]
     show: Option<String>,
 }
@@ -276,7 +277,12 @@ fn grade(
             Grade::AsGit => "other",
             _ => word,
         };
-        if args.show.as_deref() == Some(class) {
+        let classes = [
+            (class, true),
+            ("lost", git_right && grade != Grade::Identical),
+            ("resolved", ours.method.is_some()),
+        ];
+        if classes.iter().any(|(class, fits)| *fits && args.show.as_deref() == Some(class)) {
             let reason = ours.reason.clone().unwrap_or_default();
             let git = if git_right {
                 "git has it right"
@@ -287,10 +293,11 @@ fn grade(
             };
             let _ = writeln!(
                 shown,
-                "{} from {}: {}\n  {git}; {word}: {reason}",
+                "{} from {}: {}\n  {git}; {word}, {}: {reason}",
                 short(case.stable),
                 short(case.picked),
-                case.subject
+                case.subject,
+                grade.word()
             );
         }
     }

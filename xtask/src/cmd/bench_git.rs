@@ -37,11 +37,33 @@ struct Replay {
     tree: Oid,
 }
 
+#[derive(Debug, Clone, Copy)]
 pub struct Tally {
     pub time: Duration,
+    /// On all processors together, git's own processes.
+    pub cpu: Duration,
     pub same: usize,
     pub other: usize,
     pub conflicts: usize,
+}
+
+impl Tally {
+    /// The shorter of two rounds with the same answers.
+    pub fn least(self, other: Tally) -> Tally {
+        let (time, cpu) = (self.time.min(other.time), self.cpu.min(other.cpu));
+        Tally { time, cpu, ..self }
+    }
+}
+
+/// Processor time of all processes that this one has started and that have ended, as the kernel
+/// counts it, in hundredths of a second.
+fn of_children() -> Result<Duration> {
+    let stat = std::fs::read_to_string("/proc/self/stat")?;
+    // The name in brackets may hold anything; `cutime` and `cstime` are the 16th and 17th field.
+    let after = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+    let ticks = after.split_whitespace().skip(13).take(2).map(str::parse::<u64>);
+    let ticks = ticks.sum::<Result<u64, _>>().context("/proc/self/stat")?;
+    Ok(Duration::from_millis(ticks * 10))
 }
 
 impl Scratch {
@@ -134,10 +156,12 @@ pub fn merge_tree(scratch: &Scratch) -> Result<Tally> {
         let _ = writeln!(input, "{} -- {} {}", merge.base, merge.ours, merge.theirs);
     }
     let args = ["merge-tree", "--write-tree", "--no-messages", "--stdin"];
-    let start = Instant::now();
+    let (start, before) = (Instant::now(), of_children()?);
     let call = scratch.git().args(args).input(move |pipe| pipe.write_all(input.as_bytes()));
     let answer = call.output()?;
-    let mut tally = Tally { time: start.elapsed(), same: 0, other: 0, conflicts: 0 };
+    let time = start.elapsed();
+    let cpu = of_children()?.saturating_sub(before);
+    let mut tally = Tally { time, cpu, same: 0, other: 0, conflicts: 0 };
     if !answer.status.success() {
         return Err(Fault::new(format!("git merge-tree --stdin: {}", answer.error_text()))
             .hint("git 2.40 or newer can do this; --alone leaves git out")
@@ -161,7 +185,9 @@ pub fn merge_tree(scratch: &Scratch) -> Result<Tally> {
 
 /// One `git replay` of the five patches for each version, from the nearest version of a variant.
 pub fn replay(scratch: &Scratch) -> Result<Tally> {
-    let mut tally = Tally { time: Duration::ZERO, same: 0, other: 0, conflicts: 0 };
+    let zero = Duration::ZERO;
+    let mut tally = Tally { time: zero, cpu: zero, same: 0, other: 0, conflicts: 0 };
+    let before = of_children()?;
     let repo = Repository::open_bare(scratch.dir.path())?;
     for replay in &scratch.replays {
         let range = format!("{}..{}", replay.from, replay.branch);
@@ -187,5 +213,6 @@ pub fn replay(scratch: &Scratch) -> Result<Tally> {
         let same = repo.find_commit(Oid::from_str(new)?)?.tree_id() == replay.tree;
         *(if same { &mut tally.same } else { &mut tally.other }) += 1;
     }
+    tally.cpu = of_children()?.saturating_sub(before);
     Ok(tally)
 }

@@ -23,6 +23,7 @@ pub mod nix_status;
 mod prepare;
 pub mod range_diff;
 pub mod rebase_patches;
+mod rebase_recall;
 mod rebase_select;
 pub mod rebase_series;
 mod rebase_sites;

@@ -7,6 +7,7 @@ use std::time::Instant;
 use anyhow::Result;
 use serde::Serialize;
 
+use super::rebase_recall::{self, LastAnswer};
 use super::rebase_select::{history, select, targets};
 use super::{Context, bisect, rebase_sites, rebase_text};
 use crate::atomic::{self, ChangeSet};
@@ -123,7 +124,7 @@ pub(super) struct Carried {
 pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
     let ui = context.ui;
     let patches = context.checkout.patches();
-    let series = series::load(&patches)?;
+    let (series, hash) = rebase_recall::load(&patches)?;
     if series.patches.is_empty() {
         return Err(Fault::new(format!(
             "{} names no patch",
@@ -156,21 +157,39 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
         let known = std::fs::read(&facts).unwrap_or_default();
         engine = engine.knowing(Facts::from_bytes(&known));
     }
-    let runs = engine.run(&series, &targets, &versions)?;
+    let mut last = LastAnswer::to(context, &hash, &targets, &versions, &kept);
+    let recalled = if args.no_cache || args.check { None } else { last.recall(&series) };
+    let (mut runs, mut known) = match recalled {
+        Some(recalled) => (recalled.runs, Some(recalled.settled)),
+        None => (engine.run(&series, &targets, &versions)?, None),
+    };
     tracing::info!(seconds = start.elapsed().as_secs_f64(), "carried");
     let sites = rebase_sites::review(context, &sources, &series, &runs)?;
     let unseen = sites.versions();
+    if known.is_some() && !unseen.is_empty() {
+        // Versions that somebody must look at first are none to choose variants for.
+        known = None;
+        runs = engine.run(&series, &targets, &versions)?;
+    }
     let (verified, open): (Vec<&VersionRun>, Vec<&VersionRun>) =
         runs.iter().partition(|r| r.is_settled() && !unseen.contains(&r.version));
     let strangers: Vec<SystemdVersion> = open.iter().map(|r| r.version).collect();
     // What is on disk stays as it is if it would lose a version that it held.
     let loses: Vec<SystemdVersion> =
         strangers.iter().copied().filter(|v| lock.get(*v).is_some()).collect();
-    let settled = rebase::settle(&series, &verified, &kept, &strangers)?;
+    let (settled, read_back) = match known {
+        Some(settled) => (settled, true),
+        None => (rebase::settle(&series, &verified, &kept, &strangers)?, false),
+    };
     tracing::info!(seconds = start.elapsed().as_secs_f64(), "variants chosen");
     let change = if loses.is_empty() {
         let change = render(context, &series, &settled, &verified, &wanted, lock)?;
-        rebase::verify(&mut engine, &patches, &|path| change.read(path), &verified)?;
+        if !read_back {
+            rebase::verify(&mut engine, &patches, &|path| change.read(path), &verified)?;
+            if verified.len() == runs.len() {
+                last.keep(&engine, &series, &runs, &settled)?;
+            }
+        }
         change
     } else {
         ChangeSet::default()
@@ -285,7 +304,7 @@ fn document<'a>(
     seconds: f64,
 ) -> Result<Document<'a>> {
     let row = |run: &'a VersionRun| -> Result<Row<'a>> {
-        let patched = run.is_settled().then(|| engine.tree_id(&run.state)).transpose()?;
+        let patched = run.is_settled().then(|| engine.patched_tree(run)).transpose()?;
         Ok(Row {
             version: run.version,
             tree: run.state.tree.into(),

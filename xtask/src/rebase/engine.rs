@@ -104,6 +104,7 @@ impl Engine {
                 state: State::new(t.version, t.tree),
                 cells: Vec::new(),
                 solved: Vec::new(),
+                patched: None,
             })
             .collect();
         runs.sort_by_key(|r| r.version);
@@ -126,6 +127,14 @@ impl Engine {
                 .hint("get the version from another place: --systemd-git PATH-OR-URL")
                 .into()
         })
+    }
+
+    /// The id of a version's tree with all patches that were applied.
+    ///
+    /// # Errors
+    /// As [`Engine::tree_id`].
+    pub fn patched_tree(&self, run: &VersionRun) -> Result<Oid> {
+        run.patched.map_or_else(|| self.tree_id(&run.state), Ok)
     }
 
     /// A handle per thread, what was read so far, and what is proved.

@@ -5,9 +5,11 @@
 //! the versions of all libraries. So a fact holds for ever.
 
 use std::collections::HashSet;
-use std::sync::{Mutex, OnceLock};
+use std::sync::Mutex;
 
 use sha2::{Digest as _, Sha256};
+
+use super::code;
 
 /// The start of a SHA-256.
 type Fact = [u8; 16];
@@ -61,39 +63,13 @@ impl Facts {
 
 fn fact(what: &str, parts: &[&[u8]]) -> Fact {
     let mut hash = Sha256::new();
-    for part in [code().as_slice(), what.as_bytes()].iter().chain(parts) {
+    for part in [code::of_checks().as_slice(), what.as_bytes()].iter().chain(parts) {
         hash.update((part.len() as u64).to_le_bytes());
         hash.update(part);
     }
     let mut fact = Fact::default();
     fact.copy_from_slice(&hash.finalize()[..16]);
     fact
-}
-
-/// A hash of all code that checks consist of.
-fn code() -> &'static [u8; 32] {
-    static CODE: OnceLock<[u8; 32]> = OnceLock::new();
-    CODE.get_or_init(|| {
-        let files: [&[u8]; 11] = [
-            include_bytes!("../../../Cargo.lock"),
-            include_bytes!("facts.rs"),
-            include_bytes!("align.rs"),
-            include_bytes!("apply.rs"),
-            include_bytes!("blocks.rs"),
-            include_bytes!("content.rs"),
-            include_bytes!("lines.rs"),
-            include_bytes!("merge.rs"),
-            include_bytes!("verify.rs"),
-            include_bytes!("../patch/mod.rs"),
-            include_bytes!("../patch/write.rs"),
-        ];
-        let mut hash = Sha256::new();
-        for file in files {
-            hash.update((file.len() as u64).to_le_bytes());
-            hash.update(file);
-        }
-        hash.finalize().into()
-    })
 }
 
 #[cfg(test)]

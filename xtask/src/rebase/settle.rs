@@ -43,6 +43,9 @@ pub fn settle(
     kept: &[SystemdVersion],
     strangers: &[SystemdVersion],
 ) -> Result<Vec<Settled>> {
+    if let Some(run) = verified.iter().find(|run| run.patched.is_some()) {
+        anyhow::bail!("the files of systemd {} are not known, only its answer", run.version);
+    }
     let patch = |(index, patch): (usize, &Patch)| {
         let solved: Vec<(SystemdVersion, &Solved)> = verified
             .iter()

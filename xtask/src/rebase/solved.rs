@@ -28,6 +28,9 @@ pub struct VersionRun {
     pub cells: Vec<Cell>,
     /// One per patch: how the files changed, where the patch was applied.
     pub solved: Vec<Option<Solved>>,
+    /// Where the answer is one from before, the patched tree: then nothing is known of the files,
+    /// `solved` is empty, and `state` is as upstream has it.
+    pub patched: Option<Oid>,
 }
 
 impl VersionRun {

@@ -36,6 +36,9 @@ pub fn verify(
     let known = Known::default();
     let (repos, blobs, facts) = engine.parts();
     let counts = in_parallel(repos, runs, |repo, run| {
+        if run.patched.is_some() {
+            return Err(fault("the series", run, "its files are not known").into());
+        }
         let mut state = State::new(run.version, run.state.tree);
         let mut count = 0;
         for (index, patch) in series.patches.iter().enumerate() {
