@@ -14,7 +14,7 @@ use crate::rebase::Asked;
 pub enum Grade {
     /// The maintainers' tree.
     Identical,
-    /// git's tree, which is not the maintainers': they edited by hand.
+    /// Every file that is not as the maintainers' is as git merges it: they edited it by hand.
     AsGit,
     /// Neither git's nor the maintainers'.
     Wrong,
@@ -193,8 +193,9 @@ pub fn text(d: &Document) -> String {
         text,
         "\nof what git merges right {:.2} % is right here; of its conflicts {:.1} % are solved as \
          the\nmaintainers did; {} wrong. Merging: {:.0} cases a second on {} threads,\n\
-         {:.2} ms of processor time each. The deeper methods took {:.1} s; {:.1} % of what they \
-         resolved\nis as the maintainers did",
+         {:.2} ms of processor time each. The deeper methods took {:.1} s. Of what they \
+         resolved\nthe whole tree is as the maintainers made it in {:.1} %, each file that is not as \
+         git merges\nit in {:.1} %",
         percent(d.kept, d.git.identical),
         percent(solved, d.git.conflict),
         d.wrong,
@@ -202,7 +203,8 @@ pub fn text(d: &Document) -> String {
         d.threads,
         d.processor_ms / d.cases as f64,
         d.deeper_ms / 1000.0,
-        percent(d.resolved.identical, d.resolved.sum())
+        percent(d.resolved.identical, d.resolved.sum()),
+        percent(d.resolved.identical + d.resolved.as_git, d.resolved.sum())
     );
     if let Some(c) = &d.culprits {
         let _ = writeln!(

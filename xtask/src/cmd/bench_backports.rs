@@ -255,7 +255,7 @@ fn grade(
         }
         let grade = match &ours.changes {
             None => Grade::Open,
-            Some(changes) => of(repo, case, changes, &truth, git.clean.then_some(&by_git))?,
+            Some(changes) => of(repo, case, changes, &truth, &by_git)?,
         };
         let word = word(ours);
         document.ours.entry(word).or_default().add(grade);
@@ -326,7 +326,7 @@ fn of(
     case: &Backport,
     changes: &Changes,
     truth: &Changes,
-    git: Option<&Changes>,
+    git: &Changes,
 ) -> Result<Grade> {
     let tree = repo.find_tree(case.ours)?;
     let mut real = changes.clone();
@@ -334,9 +334,12 @@ fn of(
         let old = tree.get_path(Path::new(path)).ok().map(|e| (e.filemode(), e.id()));
         old != *new
     });
+    // A file with git's conflict marks is never as ours.
+    let mut paths =
+        real.keys().chain(truth.keys()).filter(|path| real.get(*path) != truth.get(*path));
     Ok(match () {
         () if real == *truth => Grade::Identical,
-        () if Some(&real) == git => Grade::AsGit,
+        () if paths.all(|path| real.get(path) == git.get(path)) => Grade::AsGit,
         () => Grade::Wrong,
     })
 }

@@ -189,7 +189,13 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
                         let trees = (case.base, case.ours);
                         let homes = home::find(repo, blobs, trees, &path, &before, &after)?;
                         match homes.as_slice() {
-                            [] => absent.push(path),
+                            [] => match home::traces(repo, blobs, trees.1, &path, &before, &after)?
+                            {
+                                Some(file) => {
+                                    clash = Some(format!("{path}: lines of it are in {file} here"));
+                                }
+                                None => absent.push(path),
+                            },
                             // Two changes of one file are not put together here.
                             [(home, mode)] if !changed.contains_key(home) => {
                                 text.push((home.clone(), *mode, Some(b.1), t.1));
@@ -322,6 +328,14 @@ fn merge(
         for file in attempt.files {
             changes.insert(file.path, Some((file.mode, file.after.oid)));
         }
+    }
+    if !absent.is_empty() && changes.is_empty() {
+        let why = format!("the branch has never had {}, and no other file", absent.join(", "));
+        return Ok(open(Outcome::Conflict, Some(why + " is changed")));
+    }
+    // Two doubts at once are too many.
+    if !absent.is_empty() && method.is_some() {
+        return Ok(open(Outcome::NeedsReview, reason));
     }
     // An answer of its own: the rest may want something else without these.
     if !absent.is_empty() {

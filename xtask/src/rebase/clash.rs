@@ -42,6 +42,12 @@ pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
     if mine > 2 * all + 2 || (gone && all < GONE) {
         return None;
     }
+    if gone && let Some(added) = beside(base, theirs)? {
+        let text =
+            tokens::told(&sides.base, &sides.theirs, &tokens::changes(&sides.base, &sides.theirs));
+        let evidence = format!("upstream has not the {all} lines beside which the patch {text}");
+        return Some(Joined { bytes: [ours, added].concat(), evidence, method: Method::Lines });
+    }
     let up = tokens::changes(&sides.base, &sides.ours);
     let down = tokens::changes(&sides.base, &sides.theirs);
     // Blanks that one side adds or takes away: what becomes of them is taste.
@@ -82,6 +88,17 @@ pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
         told.push(format!("upstream {by_upstream}, right beside it the patch {by_patch}"));
     }
     Some(Joined { bytes, evidence: told.join("; "), method })
+}
+
+/// What `theirs` adds right above or right below all of `base`, as it stands there: a difference may
+/// as well begin within lines that both end with. `Some(None)` if it adds elsewhere; `None` if what it
+/// adds could be two things.
+fn beside<'a>(base: &[u8], theirs: &'a [u8]) -> Option<Option<&'a [u8]>> {
+    match (theirs.strip_prefix(base), theirs.strip_suffix(base)) {
+        (Some(below), Some(above)) if below != above => None,
+        (Some(added), _) | (None, Some(added)) => Some(Some(added)),
+        (None, None) => Some(None),
+    }
 }
 
 /// The text without blanks.
@@ -196,6 +213,19 @@ mod tests {
         assert_eq!(joined(base, &ours, &theirs).unwrap(), (both.into(), Method::Tokens));
         let theirs = base.replace("(b,", "(q,");
         assert_eq!(joined(base, &ours, &theirs), None);
+    }
+
+    #[test]
+    fn what_is_added_beside_lines_that_are_gone_is_taken_as_it_stands() {
+        let block = |name: &str| format!("{name}() {{\n        a\n        b\n        rm x\n}}\n\n");
+        let (base, new) = (block("one"), block("two"));
+        let below = joined(&base, "", &format!("{base}{new}")).unwrap();
+        assert_eq!(below, (new.clone(), Method::Lines));
+        assert_eq!(joined(&base, "", &format!("{new}{base}")).unwrap().0, new);
+        let twice = "a\nb\n".repeat(3);
+        assert_eq!(joined(&twice, "", &format!("{twice}a\nb\n")).unwrap().0, "a\nb\n");
+        let odd = "a\nb\na\nb\na\n";
+        assert_eq!(joined(odd, "", "a\nb\na\nb\na\nb\na\n"), None);
     }
 
     #[test]

@@ -132,6 +132,9 @@ pub fn by_steps(
     path: &str,
     ours: &Content,
 ) -> Option<Resolved> {
+    if is_prose(path) {
+        return None;
+    }
     let steps = history::steps(repo, blobs, from, to, path)?;
     if steps.len() < 3 || steps.len() > MOST_STEPS {
         return None; // One step is what the merge has tried.
@@ -164,22 +167,18 @@ pub fn by_steps(
 }
 
 /// Follows the one function that the patch changes to where it is in `ours`, which may be another
-/// file than the patch names.
+/// file than the patch names. It must be the same, byte for byte: where it has changed as well as
+/// moved, the maintainers' own backports were different as often as not.
 pub fn by_function(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
     let name = only_function(base)?;
     let (old, new) = (function(&base.before, &name)?, function(&base.after, &name)?);
     let (start, end) = only_block(ours, &name)?;
-    let here = Content::new(ours.lines(start, end).to_vec());
-    let (bytes, clashes) = merged(&Content::new(old), &Content::new(new), &here)?;
-    if bytes == here.bytes {
+    if old != ours.lines(start, end) {
         return None;
     }
-    let whole = [ours.lines(0, start), &bytes, ours.lines(end, ours.len())].concat();
+    let whole = [ours.lines(0, start), &new, ours.lines(end, ours.len())].concat();
     let after = checked(base, ours, path, whole)?;
-    let mut evidence = format!("{name}() is at line {} of {path}, and takes the change", start + 1);
-    if let Some((method, how)) = clashes {
-        evidence += &format!(" {}: {how}", method.how());
-    }
+    let evidence = format!("{name}() is at line {} of {path}, as it was", start + 1);
     Some(Resolved { after, evidence, method: Method::Function })
 }
 

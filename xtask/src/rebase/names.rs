@@ -7,6 +7,7 @@ use std::hash::BuildHasher as _;
 
 use imara_diff::Algorithm;
 
+use super::blocks::FILE_SCOPE;
 use super::content::Content;
 use super::lines;
 use super::tokens;
@@ -26,9 +27,45 @@ pub fn unknown(base: &Content, ours: &Content, after: &Content) -> Option<String
         let strange = uses.find(|w| {
             let hash = hash(w);
             there.contains(&hash) && !here.contains(&hash)
+        });
+        let strange = strange.map(<[&[u8]]>::concat).or_else(|| {
+            let line = hunk.before.start as usize;
+            foreign_variable(base, ours, line, &tokens)
         })?;
-        Some(String::from_utf8_lossy(&strange.concat()).into_owned())
+        Some(String::from_utf8_lossy(&strange).into_owned())
     })
+}
+
+/// A name that the new lines use, that the function has on the other version, and that it has not
+/// here, where the file may well have it: a parameter that is called otherwise. Names of functions and
+/// macros do not count.
+fn foreign_variable(
+    base: &Content,
+    ours: &Content,
+    line: usize,
+    added: &[&[u8]],
+) -> Option<Vec<u8>> {
+    let name = ours.blocks().gap(line);
+    if name == FILE_SCOPE {
+        return None;
+    }
+    let block = |file: &Content| {
+        let mut blocks = file.blocks().iter().filter(|b| b.name == name);
+        let block = blocks.next().filter(|_| blocks.next().is_none())?;
+        Some(file.lines(block.start, block.end + 1).to_vec())
+    };
+    let (there, here) = (block(base)?, block(ours)?);
+    let (there, here) = (solid(&there), solid(&here));
+    let is_variable = |token: &[u8], next: &[u8]| {
+        let lower =
+            token.iter().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || *b == b'_');
+        lower && token.first().is_some_and(|b| !b.is_ascii_digit()) && next != b"("
+    };
+    let found = added.iter().enumerate().find(|(i, token)| {
+        let next = added.get(i + 1).copied().unwrap_or_default();
+        is_variable(token, next) && there.contains(token) && !here.contains(token)
+    });
+    found.map(|(_, token)| token.to_vec())
 }
 
 fn solid(text: &[u8]) -> Vec<&[u8]> {
@@ -64,6 +101,14 @@ mod tests {
         let ours = "call(handle, 1);\ni.first = 2;\ni = j;\n";
         assert_eq!(said(base, ours, &format!("{ours}log(pamh);\n")).unwrap(), "pamh");
         assert_eq!(said(base, ours, &format!("{ours}use(i->first);\n")).unwrap(), "i-");
+        // A name that the file has elsewhere.
+        let base = "int f(int reterr) {\n        g(reterr);\n}\n\nint e(int reterr) {\n        g(reterr);\n}\n";
+        let ours = base.replacen("reterr", "error", 2);
+        let (base, ours) = (base, ours.as_str());
+        let after = ours.replacen("        g", "        h(reterr);\n        g", 1);
+        assert_eq!(said(base, ours, &after).unwrap(), "reterr");
+        assert_eq!(said(base, ours, &after.replace("h(reterr", "h(error")), None);
+        let (base, ours) = ("call(pamh, 1);\n", "call(handle, 1);\n");
         // What both know, and what the patch itself brings.
         assert_eq!(said(base, ours, &format!("{ours}call(handle, 1);\nnew_one();\n")), None);
         assert_eq!(said(base, base, &format!("{base}log(pamh);\n")), None);

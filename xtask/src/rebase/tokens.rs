@@ -39,6 +39,16 @@ pub fn merge(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Merged> {
     }
     let (base, ours, theirs) = (tokens(base), tokens(ours), tokens(theirs));
     let (up, down) = (changes(&base, &ours), changes(&base, &theirs));
+    // Where upstream has put lines deeper or less deep, so would whole new lines have to be.
+    let indents = |c: &Hunk| {
+        let start = c.before.start.checked_sub(1).is_none_or(|i| base[i as usize] == b"\n");
+        let blank = |tokens: &[&[u8]]| tokens.first().is_none_or(|t| is_blank(t) && *t != b"\n");
+        start && blank(&base[span(&c.before)]) && blank(&ours[span(&c.after)])
+    };
+    let adds_lines = |c: &Hunk| theirs[span(&c.after)].contains(&&b"\n"[..]);
+    if up.iter().any(indents) && down.iter().any(adds_lines) {
+        return None;
+    }
     let solid = |range: Range<usize>| base[range].iter().filter(|t| !is_blank(t)).count();
     let changed: usize = up.iter().map(|c| solid(span(&c.before))).sum();
     let all = solid(0..base.len());
@@ -169,6 +179,15 @@ mod tests {
         let rewritten = "        q = other_thing(x, y, z);\n        if (q != 0 && (z || w))\n";
         assert_eq!(merged(base, rewritten, &base.replace("a)", "a, b)")), None);
         assert_eq!(merged("", "a\n", "b\n"), None);
+    }
+
+    #[test]
+    fn new_lines_are_not_put_into_code_of_another_depth() {
+        let base = "        if (r < 0)\n                log(\"%s failed\", from, to, r);\n";
+        let ours = base.replace("        ", "            ");
+        let one_line = base.replace("from,", "name,");
+        assert_eq!(merged(base, &ours, &one_line).unwrap(), ours.replace("from,", "name,"));
+        assert_eq!(merged(base, &ours, &base.replace("from,", "a,\n                    b,")), None);
     }
 
     #[test]
