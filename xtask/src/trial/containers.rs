@@ -126,7 +126,7 @@ fn kept(trial: &Trial<'_>) -> Result<()> {
     trial.expect(&["run", name, "--", "cat", "/var/lib/state", "/etc/x"], 0, &["state", "x"])?;
     trial.expect(&["update", name, "--image", &second], 0, &[])?;
     status(trial, name, "up")?;
-    let look = "cat /var/lib/state; echo \"second: $SECOND\"; test ! -e /etc/x";
+    let look = "set -e; cat /var/lib/state; echo \"second: $SECOND\"; test ! -e /etc/x";
     trial.expect(&["run", name, "--", "sh", "-c", look], 0, &["state", "second: yes"])?;
     trial.expect(&["destroy", name], 0, &[])?;
     trial.ask(&["rmi", &second])?;
