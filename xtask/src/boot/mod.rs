@@ -111,7 +111,7 @@ pub fn examine(
     // Only now, so that the others do not slow the boot that is measured.
     let results = std::thread::scope(|scope| {
         // Load and faults break what the others stand on.
-        let alone = std::ptr::eq(options.table, checks::FAULTS);
+        let alone = options.table.iter().any(|c| c.group == Group::Faults);
         let (main_is_over, main_over) = std::sync::mpsc::channel::<()>();
         let (judge, site, chosen) = (&judge, &site, &chosen);
         let apart = scope.spawn(move || {

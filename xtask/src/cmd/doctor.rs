@@ -245,6 +245,7 @@ mod tests {
         build-image     missing gperf; blocked, see below
         test-systemd    missing gperf; blocked, see below
         test-vm         missing docker.io e2fsprogs gperf openssh-client qemu-system-x86 socat; blocked, see below
+        --arch          missing docker.io e2fsprogs gcc-aarch64-linux-gnu gperf openssh-client qemu-system-arm qemu-system-x86 qemu-user-static socat; blocked, see below
         test            missing docker.io gperf iproute2 iptables mount patch quilt s6 shellcheck; blocked, see below
 
         note: docker is installed, but no engine answers at unix:///nowhere
@@ -252,7 +253,7 @@ mod tests {
         note: the host's cgroup controllers are version 1: an engine of your own gives containers no cgroup 2, the private dockerd does, but memory and pids limits cannot be tested
         note: 3.5 GiB free for the cache, 8.0 GiB are wanted: make room, or pass --cache-dir DIR
 
-        sudo apt-get install -y --no-install-recommends docker.io e2fsprogs gperf iproute2 iptables mount openssh-client patch qemu-system-x86 quilt s6 shellcheck socat
+        sudo apt-get install -y --no-install-recommends docker.io e2fsprogs gcc-aarch64-linux-gnu gperf iproute2 iptables mount openssh-client patch qemu-system-arm qemu-system-x86 qemu-user-static quilt s6 shellcheck socat
         "#);
     }
 

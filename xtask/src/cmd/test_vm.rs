@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "SUITE", default_value = disk::SUITE, value_parser = GUESTS)]
     pub guest: String,
 
-    /// The engine that the guest starts
+    /// How the guest runs its engine; but for `docker` only the check that is about it is tried
     #[arg(long, value_enum, default_value = "docker")]
     pub engine: vm::Mode,
 
@@ -93,6 +93,10 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 .into())
         };
     }
+    let only = match (args.only.as_slice(), args.engine.check()) {
+        ([], Some(check)) if !args.faults => vec![check.to_owned()],
+        (named, _) => named.to_vec(),
+    };
     let inner = test_image::Args {
         via: test_image::Via::Layer,
         systemd: args.systemd.clone(),
@@ -102,7 +106,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         revision: None,
         arch: args.arch,
         engine: Choice::Auto,
-        only: args.only.clone(),
+        only,
         may_skip: args.may_skip.clone(),
         record: args.record,
         keep: false,
@@ -157,8 +161,7 @@ fn examine(
     let emulated = machine.accelerator == vm::qemu::Accelerator::Tcg;
     let socket = machine.socket().to_owned();
     let keeper = Box::new(Guest { machine });
-    let kind = options.mode.kind();
-    let engine = Engine::at(kind, &socket, emulated, vm::link::FIRST_ANSWER, keeper)?;
+    let engine = Engine::at(&socket, emulated, vm::link::FIRST_ANSWER, keeper)?;
     test_image::run_on(context, inner, None, &engine, run)
 }
 

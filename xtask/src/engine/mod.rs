@@ -92,16 +92,6 @@ impl Facts {
     }
 }
 
-impl Kind {
-    /// Its CLI.
-    pub fn program(self) -> &'static str {
-        match self {
-            Kind::Docker => "docker",
-            Kind::Podman => "podman",
-        }
-    }
-}
-
 /// Which engine it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -146,19 +136,18 @@ pub trait Keeper: std::fmt::Debug + Send + Sync {
 }
 
 impl Engine {
-    /// The engine that listens on a socket of this host, wherever it runs. `emulated`: see
+    /// The Docker that listens on a socket of this host, wherever it runs. `emulated`: see
     /// [`Facts::emulated`].
     ///
     /// # Errors
     /// It does not answer within `deadline`.
     pub fn at(
-        kind: Kind,
         socket: &std::path::Path,
         emulated: bool,
         deadline: Duration,
         keeper: Box<dyn Keeper>,
     ) -> Result<Engine> {
-        let (program, host) = (kind.program(), format!("unix://{}", socket.display()));
+        let (program, host) = ("docker", format!("unix://{}", socket.display()));
         let facts = find::facts(program, deadline, || address(program, Some(&host)))?;
         let facts = Facts { emulated, private: true, guest: true, ..facts };
         Ok(Engine { program: program.into(), host: Some(host), facts, keeper: Some(keeper) })
@@ -196,7 +185,7 @@ impl Engine {
     pub fn job(&self, transcript: &Path) -> Job {
         let job = Job::new(&self.program, transcript);
         match &self.host {
-            Some(host) => job.env(variable(&self.program), host),
+            Some(host) => job.env("DOCKER_HOST", host),
             None => job,
         }
     }
@@ -204,7 +193,7 @@ impl Engine {
     /// What a user types before the arguments, to reach this engine.
     pub fn prompt(&self) -> String {
         match &self.host {
-            Some(host) => format!("{}={host} {}", variable(&self.program), self.program),
+            Some(host) => format!("DOCKER_HOST={host} {}", self.program),
             None => self.program.clone(),
         }
     }
@@ -284,8 +273,7 @@ impl Engine {
         let answer =
             self.call(["image", "inspect", "--format", "{{.Id}}", &image.reference()]).output()?;
         let id = answer.text();
-        Ok(answer.status.success()
-            && image.digests().iter().any(|d| d.ends_with(&id) && !id.is_empty()))
+        Ok(answer.status.success() && image.digests().iter().any(|d| d == &id))
     }
 
     /// Removes an image that nobody will ask for again, also after Ctrl-C. One that is in use stays.
@@ -310,12 +298,7 @@ impl Engine {
 fn address(program: &str, host: Option<&str>) -> Call {
     let call = Call::new(program);
     match host {
-        Some(host) => call.env(variable(program), host),
+        Some(host) => call.env("DOCKER_HOST", host),
         None => call,
     }
-}
-
-/// Where a CLI looks for the address of its service.
-fn variable(program: &str) -> &'static str {
-    if program == "podman" { "CONTAINER_HOST" } else { "DOCKER_HOST" }
 }

@@ -26,26 +26,19 @@ pub const SUITES: [&str; 3] = ["bookworm", "trixie", "forky"];
 /// The one that is used unless another is named: Debian's current release.
 pub const SUITE: &str = "trixie";
 
-/// Beyond mmdebstrap's `minbase`: the engines, and what they need without root. AppArmor's tools are
+/// Beyond mmdebstrap's `minbase`. AppArmor's tools are
 /// among them since Docker then confines each container by a profile, as it does for most users on
 /// Debian and Ubuntu.
 const PACKAGES: &[&str] = &[
     "apparmor",
-    "crun",
     "dbus",
     "docker.io",
     "iproute2",
     "iptables",
     "kmod",
-    "netavark",
-    "nftables",
     "openssh-server",
-    "podman",
-    "rootlesskit",
-    "slirp4netns",
     "systemd-sysv",
     "udev",
-    "uidmap",
 ];
 
 /// Units that a guest without network, seat and hardware waits for in vain. Without udev the boot is
@@ -64,11 +57,6 @@ const MASKED: &[&str] = &[
     "getty.target",
     "kmod-static-nodes.service",
     "ldconfig.service",
-    "podman-auto-update.service",
-    "podman-auto-update.timer",
-    "podman-clean-transient.service",
-    "podman-restart.service",
-    "podman.socket",
     "modprobe@configfs.service",
     "modprobe@drm.service",
     "modprobe@efi_pstore.service",
@@ -109,11 +97,10 @@ install -m 0600 key.pub root/root/.ssh/authorized_keys
 for unit; do ln -sf /dev/null "root/etc/systemd/system/$unit"; done
 ln -sf /usr/lib/systemd/system/multi-user.target root/etc/systemd/system/default.target
 echo plainboot >root/etc/hostname
-# Whose containers have no root anywhere.
-echo 'rootless:x:1000:1000::/home/rootless:/bin/sh' >>root/etc/passwd
-echo 'rootless:x:1000:' >>root/etc/group
-for file in subuid subgid; do echo 'rootless:100000:65536' >>"root/etc/$file"; done
-install -d -m 0700 -o 1000 -g 1000 root/home/rootless
+# What root in a container is mapped to, with --userns-remap.
+echo 'mapped:x:1000:1000::/nonexistent:/usr/sbin/nologin' >>root/etc/passwd
+echo 'mapped:x:1000:' >>root/etc/group
+for file in subuid subgid; do echo 'mapped:100000:65536' >>"root/etc/$file"; done
 # Not "uninitialized": that is a first boot, with presets to apply.
 echo 706c61696e626f6f7400000000000001 >root/etc/machine-id
 # Says that nothing in /etc and /var is older than /usr.

@@ -13,12 +13,13 @@ use anyhow::Result;
 use crate::exec::{Call, Job, Running, quote};
 use crate::fault::Fault;
 
+/// Where the engine listens in the guest.
+const ENGINE: &str = "/run/docker.sock";
+
 /// A connection that is kept up; dropping it ends it.
 #[derive(Debug)]
 pub struct Link {
     key: PathBuf,
-    /// Where the engine listens in the guest.
-    engine: &'static str,
     port: PathBuf,
     socket: PathBuf,
     /// Where further commands reach the connection.
@@ -29,10 +30,10 @@ pub struct Link {
 
 impl Link {
     /// Nothing is started yet: see [`Link::is_up`].
-    pub fn new(key: &Path, engine: &'static str, port: PathBuf, home: &Path, dir: &Path) -> Link {
+    pub fn new(key: &Path, port: PathBuf, home: &Path, dir: &Path) -> Link {
         let (socket, control) = (home.join("docker.sock"), home.join("control"));
         let (key, transcript) = (key.to_owned(), dir.join("ssh.log"));
-        Link { key, engine, port, socket, control, transcript, ssh: None }
+        Link { key, port, socket, control, transcript, ssh: None }
     }
 
     /// A call that runs a shell script in the guest, over the connection that is up.
@@ -68,7 +69,7 @@ impl Link {
 
     fn start(&self) -> Result<Running> {
         let proxy = format!("socat - UNIX-CONNECT:{}", quote(&self.port.to_string_lossy()));
-        let forward = format!("{}:{}", self.socket.display(), self.engine);
+        let forward = format!("{}:{ENGINE}", self.socket.display());
         Job::new("ssh", &self.transcript)
             .args(["-F", "none", "-N", "-M", "-L", &forward])
             .arg("-S")

@@ -50,7 +50,7 @@ pub struct Options {
     pub append: Vec<String>,
     /// Do not try KVM.
     pub emulate: bool,
-    /// Which engine is started in it.
+    /// How its engine is run.
     pub mode: Mode,
 }
 
@@ -160,8 +160,7 @@ impl Attempt<'_> {
         let append = [self.options.mode.kernel(), self.options.append.clone()].concat();
         let mut qemu =
             qemu::job(self.disk, self.accelerator, &port, &append, self.home, &console).spawn()?;
-        let engine = self.options.mode.socket();
-        let mut link = Link::new(&self.disk.key, engine, port, self.home, self.dir);
+        let mut link = Link::new(&self.disk.key, port, self.home, self.dir);
         let (whole, first_word) = match self.accelerator {
             Accelerator::Kvm => (KVM_DEADLINE, KVM_FIRST_WORD),
             Accelerator::Tcg => (EMULATED_DEADLINE, EMULATED_DEADLINE),

@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The engines of a Debian guest, and how each is run in it.
+//! How a Debian guest runs its engine.
 
-use crate::engine;
-
-/// One engine, and one way to run it; the guest's units do what `plainboot.engine=NAME` on the kernel's
+/// One way to run it; the guest's units do what `plainboot.engine=NAME` on the kernel's
 /// command line says.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Mode {
@@ -12,12 +10,6 @@ pub enum Mode {
     Docker,
     /// Docker with --userns-remap: root in a container is another user outside
     DockerUserns,
-    /// Docker of a user without root
-    DockerRootless,
-    /// Podman of root, through its service
-    Podman,
-    /// Podman of a user without root, through its service
-    PodmanRootless,
 }
 
 impl Mode {
@@ -26,37 +18,24 @@ impl Mode {
         match self {
             Mode::Docker => "docker",
             Mode::DockerUserns => "docker-userns",
-            Mode::DockerRootless => "docker-rootless",
-            Mode::Podman => "podman",
-            Mode::PodmanRootless => "podman-rootless",
         }
     }
 
-    /// Words for the guest's kernel. `plainboot.other` keeps Docker of root from being started.
+    /// Words for the guest's kernel.
     pub fn kernel(self) -> Vec<String> {
         let engine = format!("plainboot.engine={}", self.name());
         match self {
             Mode::Docker => Vec::new(),
             Mode::DockerUserns => vec![engine],
-            _ => vec![engine, "plainboot.other".to_owned()],
         }
     }
 
-    /// Where it listens in the guest.
-    pub fn socket(self) -> &'static str {
+    /// The check that has this mode for its subject. The other checks expect a tree that is read-only,
+    /// as Docker of root gives it.
+    pub fn check(self) -> Option<&'static str> {
         match self {
-            Mode::Docker | Mode::DockerUserns => "/run/docker.sock",
-            Mode::DockerRootless => "/run/rootless/docker.sock",
-            Mode::Podman => "/run/podman.sock",
-            Mode::PodmanRootless => "/run/rootless/podman.sock",
-        }
-    }
-
-    /// Whose CLI talks to it.
-    pub fn kind(self) -> engine::Kind {
-        match self {
-            Mode::Docker | Mode::DockerUserns | Mode::DockerRootless => engine::Kind::Docker,
-            Mode::Podman | Mode::PodmanRootless => engine::Kind::Podman,
+            Mode::Docker => None,
+            Mode::DockerUserns => Some("row.userns-remap"),
         }
     }
 }
@@ -69,7 +48,7 @@ mod tests {
 
     use super::*;
 
-    /// The guest has a unit for each but Debian's own, and it opens the socket that is named here.
+    /// The guest has a unit for each but Debian's own.
     #[test]
     fn each_mode_is_one_of_the_guest_s_units() {
         let units = concat!(env!("CARGO_MANIFEST_DIR"), "/../vm-tests/debian/etc/systemd/system");
@@ -84,9 +63,6 @@ mod tests {
             assert_eq!(word, mode.name());
             let condition = format!("ConditionKernelCommandLine=plainboot.engine={word}\n");
             assert_eq!(all.contains(&condition), *mode != Mode::Docker, "{condition}");
-        }
-        for mode in [Mode::Podman, Mode::PodmanRootless] {
-            assert!(all.contains(&format!("unix://{}", mode.socket())), "{mode:?}");
         }
     }
 }

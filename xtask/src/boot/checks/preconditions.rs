@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::{Check, Group, Outcome, Probe, all, same, shorten};
 use crate::boot::bench::Bench;
 use crate::boot::evidence::Evidence;
+use crate::engine::Facts;
 
 const BASE: Check =
     Check { group: Group::Precondition, timeout: Duration::from_secs(10), ..super::BASE };
@@ -33,6 +34,7 @@ pub const SECCOMP: Check = Check {
 pub const READ_ONLY: Check = Check {
     id: "plain.cgroup-read-only",
     title: "/sys/fs/cgroup is mounted read-only",
+    cannot: mapped,
     probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
         bench.note(&mut seen, &[("mountinfo", "grep ' /sys/fs/cgroup ' /proc/1/mountinfo")])?;
@@ -57,9 +59,17 @@ pub const READ_ONLY: Check = Check {
     ..BASE
 };
 
+/// Seen of Docker 26.1: where root is mapped, the engine mounts the tree writable.
+fn mapped(facts: &Facts) -> Option<String> {
+    facts.userns_remap.then(|| {
+        "this engine maps root to another user, and gives its containers a writable tree".to_owned()
+    })
+}
+
 pub const REFUSED: Check = Check {
     id: "plain.refused",
     title: "mkdir in the cgroup tree, mount and unshare are refused",
+    cannot: mapped,
     probe: Probe::Main(|bench| {
         let mut seen = Evidence::default();
         bench.note(
