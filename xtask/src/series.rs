@@ -38,6 +38,8 @@ pub struct Patch {
     pub needed: Needed,
     /// Ids of the checks that fail without this patch.
     pub checks: Vec<String>,
+    /// Earlier patches of the series that this one builds on: without them it does not apply.
+    pub requires: Vec<String>,
     /// Sorted by `base`.
     pub variants: Vec<Variant>,
 }
@@ -86,6 +88,19 @@ impl Series {
     }
 }
 
+impl Series {
+    /// The patch `id`, and those that directly or not build on it, in the order of the series.
+    pub fn with_dependents<'a>(&'a self, id: &'a str) -> Vec<&'a str> {
+        let mut all = vec![id];
+        for patch in &self.patches {
+            if patch.requires.iter().any(|r| all.contains(&r.as_str())) {
+                all.push(&patch.id);
+            }
+        }
+        all
+    }
+}
+
 impl Patch {
     /// The variant whose ranges hold `version`.
     pub fn variant_for(&self, version: SystemdVersion) -> Option<&Variant> {
@@ -116,6 +131,8 @@ struct Entry {
     needed: Needed,
     #[serde(default)]
     checks: Vec<String>,
+    #[serde(default)]
+    requires: Vec<String>,
     #[serde(default)]
     variant: Vec<VariantEntry>,
 }
@@ -169,6 +186,9 @@ pub fn load_with(
         if patches.last().is_some_and(|p| p.id >= id) {
             return Err(bad(format!("{id} is out of order or there twice")));
         }
+        if let Some(other) = entry.requires.iter().find(|r| !patches.iter().any(|p| p.id == **r)) {
+            return Err(bad(format!("{id} requires `{other}`, which is no patch before it")));
+        }
         patches.push(patch(dir, entry, read, &bad)?);
     }
     Ok(Series { patches })
@@ -208,8 +228,8 @@ fn patch(
         variants.push(Variant { base, ranges: versions, text });
     }
     variants.sort_by_key(|v| v.base);
-    let Entry { id, title, why, upstream, needed, checks, .. } = entry;
-    Ok(Patch { id, title, why, upstream, needed, checks, variants })
+    let Entry { id, title, why, upstream, needed, checks, requires, .. } = entry;
+    Ok(Patch { id, title, why, upstream, needed, checks, requires, variants })
 }
 
 /// Patch files in `folder` that are named like a version and not listed.
@@ -231,4 +251,41 @@ fn is_id(id: &str) -> bool {
             && !name.is_empty()
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(requires: [&str; 3]) -> Result<Series, Fault> {
+        let entry = |(i, requires): (usize, &str)| {
+            let list = if requires.is_empty() { String::new() } else { format!("'{requires}'") };
+            format!(
+                "[[patch]]\nid = '000{i}-a'\ntitle = ''\nwhy = ''\nupstream = ''\n\
+                 needed = {{ from = '254' }}\nrequires = [{list}]\n"
+            )
+        };
+        let text: String = requires.into_iter().enumerate().map(entry).collect();
+        load_with(Path::new("/nowhere"), &|path| {
+            if path.ends_with("series.toml") {
+                Ok(format!("schema = 1\n{text}").into_bytes())
+            } else {
+                Err(std::io::ErrorKind::NotFound.into())
+            }
+        })
+    }
+
+    #[test]
+    fn a_patch_is_left_out_with_what_requires_it() {
+        let series = parsed(["", "0000-a", "0001-a"]).unwrap();
+        assert_eq!(series.with_dependents("0000-a"), ["0000-a", "0001-a", "0002-a"]);
+        assert_eq!(series.with_dependents("0001-a"), ["0001-a", "0002-a"]);
+        assert_eq!(series.with_dependents("0002-a"), ["0002-a"]);
+    }
+
+    #[test]
+    fn a_patch_requires_earlier_ones_alone() {
+        let refusal = parsed(["", "0002-a", ""]).unwrap_err().to_string();
+        assert!(refusal.contains("0001-a requires `0002-a`"), "{refusal}");
+    }
 }

@@ -86,6 +86,7 @@ fn series(path: &str, before: &str, after: &str) -> Series {
         upstream: "a".into(),
         needed,
         checks: Vec::new(),
+        requires: Vec::new(),
         variants: vec![Variant { base: v(257), ranges: Vec::new(), text }],
     };
     Series { patches: vec![patch] }

@@ -153,7 +153,7 @@ fn pair(sources: &Sources<'_>, series: &Series, run: &VersionRun) -> Result<Pair
     Ok(Pair { stock: recipe("stock", Vec::new(), run.state.tree.into()), patched })
 }
 
-/// The recipe with one patch of the series left out.
+/// The recipe with one patch of the series left out, and those that require it.
 ///
 /// # Errors
 /// The variants on disk do not give the patched tree: the series was not carried to this version.
@@ -174,7 +174,8 @@ pub fn without(
             .hint(format!("cargo xtask rebase-patches {version}"))
             .into());
     }
-    let rest: Vec<&str> = all.into_iter().filter(|p| *p != id).collect();
+    let left_out = series.with_dependents(id);
+    let rest: Vec<&str> = all.into_iter().filter(|p| !left_out.contains(p)).collect();
     let tree: TreeId = tree(&rest)?.into();
     let identity = Identity {
         flavour: format!("without {id}"),

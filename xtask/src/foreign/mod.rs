@@ -29,6 +29,7 @@ pub fn series(items: &[Item], base: SystemdVersion) -> Series {
         upstream: String::new(),
         needed: Needed { from: Bound::Major(0), to: None },
         checks: Vec::new(),
+        requires: Vec::new(),
         variants: vec![Variant { base, ranges: Vec::new(), text: item.text.clone() }],
     };
     Series { patches: items.iter().map(patch).collect() }

@@ -29,6 +29,7 @@ fn series(text: &str) -> Series {
         upstream: text.into(),
         needed,
         checks: vec!["boot.running".into()],
+        requires: Vec::new(),
         variants: vec![variant],
     };
     Series { patches: vec![patch] }
