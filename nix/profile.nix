@@ -24,6 +24,7 @@ in
   manager = values profile.manager;
   journald = values profile.journald;
   logind = values profile.logind;
+  tmpfiles = map (entry: entry.value) profile.tmpfiles;
   # [ { unit = "a.service"; section = "Service"; key = "Nice"; value = "5"; } ]
   unitSettings = map (entry: entry.value) profile.unitSettings;
 

@@ -47,6 +47,7 @@
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/255.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -59,6 +60,7 @@
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/255.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -71,6 +73,7 @@
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/255.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -83,6 +86,7 @@
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/257.13.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -95,6 +99,7 @@
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/257.13.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -107,6 +112,9 @@
       ../patches/0005-manager/257.13.patch
       ../patches/0006-journald/257.13.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0008-cgroup-mark/257.13.patch
+      ../patches/0009-exec-invoke-namespace/257.13.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -120,6 +128,9 @@
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0008-cgroup-mark/258.10.patch
+      ../patches/0009-exec-invoke-namespace/258.10.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -133,6 +144,9 @@
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0008-cgroup-mark/259.8.patch
+      ../patches/0009-exec-invoke-namespace/258.10.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -146,6 +160,9 @@
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0008-cgroup-mark/261.2.patch
+      ../patches/0009-exec-invoke-namespace/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -159,6 +176,9 @@
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0008-cgroup-mark/261.2.patch
+      ../patches/0009-exec-invoke-namespace/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
   {
@@ -172,6 +192,9 @@
       ../patches/0005-manager/262.patch
       ../patches/0006-journald/262.patch
       ../patches/0007-main-not-pid1/262.patch
+      ../patches/0008-cgroup-mark/262.patch
+      ../patches/0009-exec-invoke-namespace/262.patch
+      ../patches/0010-exec-invoke-seccomp/262.patch
     ];
   }
 ]

@@ -41,6 +41,7 @@ in
           packages = mapAttrsToList (
             path: text: pkgs.writeTextDir "lib/systemd/system/${path}" text
           ) profileSettings.typeSettings;
+          tmpfiles.rules = profile.tmpfiles;
           # There is no console where somebody could enter root's password.
           enableEmergencyMode = mkImage false;
           # It kills by control group.

@@ -386,6 +386,7 @@ fn nix_and_rust_see_the_same_profile() {
             "manager": values(&profile.manager),
             "journald": values(&profile.journald),
             "logind": values(&profile.logind),
+            "tmpfiles": profile.tmpfiles.iter().map(|e| &e.value).collect::<Vec<_>>(),
             "unitSettings": profile.unit_settings.iter().map(|e| &e.value).collect::<Vec<_>>(),
             "labels": profile.labels(Labelled {
                 systemd: "257.13".parse().unwrap(),

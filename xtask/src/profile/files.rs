@@ -56,6 +56,11 @@ impl Profile {
                 });
             }
         }
+        if !self.tmpfiles.is_empty() {
+            let lines = self.tmpfiles.iter().map(|e| format!("{}\n", e.value)).collect();
+            let path = PathBuf::from("/etc/tmpfiles.d/90-plainboot.conf");
+            all.push(Placement { path, node: Node::File(lines) });
+        }
         let mut drop_ins: BTreeMap<&str, String> = BTreeMap::new();
         for UnitSetting { unit, section, key, value } in self.unit_settings.iter().map(|e| &e.value)
         {
@@ -97,6 +102,7 @@ mod tests {
                 "/etc/systemd/system/systemd-ask-password-wall.path -> /dev/null",
                 "/etc/systemd/system.conf.d/90-plainboot.conf \"[Manager]\\nShowStatus=no\\n\"",
                 "/etc/systemd/journald.conf.d/90-plainboot.conf \"[Journal]\\nForwardToConsole=yes\\n\"",
+                "/etc/tmpfiles.d/90-plainboot.conf \"d /run/lock 1777 root root -\\n\"",
                 "/etc/systemd/system/service.d/90-plainboot.conf \"[Service]\\nPrivateUsers=no\\n\"",
                 "/etc/systemd/system/systemd-journald.service.d/90-plainboot.conf \
                  \"[Service]\\nOpenFile=/proc/1/fd/2:console:append,graceful\\n\"",

@@ -44,6 +44,8 @@ pub struct Profile {
     pub journald: BTreeMap<String, Entry<String>>,
     /// Settings of the `[Login]` section.
     pub logind: BTreeMap<String, Entry<String>>,
+    /// Lines of tmpfiles.d(5).
+    pub tmpfiles: Vec<Entry<String>>,
     /// Settings added to units by a drop-in.
     pub unit_settings: Vec<Entry<UnitSetting>>,
     /// Labels; `@systemd@` and `@patches@` in a value are filled in, see [`Profile::labels`].
@@ -149,6 +151,10 @@ impl Profile {
                     format!("`{key}` cannot be written as one line KEY=VALUE"),
                 )?;
             }
+            let line = Regex::new(r"^[a-zA-Z][-+!=~^$?]* /[^\n]*$").map_err(|e| e.to_string())?;
+            for text in self.tmpfiles.iter().map(|e| &e.value) {
+                rule(line.is_match(text), format!("`{text}` is not a line of tmpfiles.d(5)"))?;
+            }
             for (key, entry) in &self.labels {
                 let left = entry.value.replace("@systemd@", "").replace("@patches@", "");
                 rule(!left.contains('@'), format!("label `{key}` has an unknown @placeholder@"))?;
@@ -166,6 +172,7 @@ impl Profile {
         let texts = self
             .masked_units
             .iter()
+            .chain(&self.tmpfiles)
             .chain([&self.stop_signal])
             .chain(&self.machine_id)
             .chain(&self.default_target)
@@ -208,6 +215,11 @@ impl Profile {
             let mut less = self.clone();
             less.masked_units.remove(i);
             lack(format!("maskedUnits {}", entry.value), &entry.need, less);
+        }
+        for (i, entry) in self.tmpfiles.iter().enumerate() {
+            let mut less = self.clone();
+            less.tmpfiles.remove(i);
+            lack(format!("tmpfiles {}", entry.value), &entry.need, less);
         }
         for (i, entry) in self.unit_settings.iter().enumerate() {
             let mut less = self.clone();
@@ -310,6 +322,7 @@ mod tests {
             ),
             ("\"/sbin/init\"", "\"init\"", "absolute path"),
             ("@systemd@", "@version@", "plainboot.systemd.version"),
+            ("\"d /run/lock", "\"/run/lock", "is not a line of tmpfiles.d(5)"),
             ("boot.running", "Boot Running", "`Boot Running` is not the id"),
             ("\"yes\"", "\"yes\\nStorage=none\"", "ForwardToConsole"),
         ] {

@@ -142,6 +142,7 @@ in
       defaultUnit = option types.str "multi-user.target";
       enableEmergencyMode = bool true;
       oomd.enable = bool true;
+      tmpfiles.rules = option (types.listOf types.str) [ ];
       network.enable = bool false;
       services = unit "service";
       sockets = unit "socket";

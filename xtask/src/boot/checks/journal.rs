@@ -43,16 +43,23 @@ pub const UNIT: Check = Check {
 
 pub const CHILD: Check = Check {
     id: "logs.unit-child",
-    title: "journalctl -u shows what a unit's child says to syslog",
+    title: "journalctl -u shows what a unit's child says in both protocols",
+    proves: &["0008-cgroup-mark"],
     probe: Probe::Main(|bench| with_units(bench, &talk())),
     judge: |seen, _| {
-        let count = |name: &str| {
-            seen.get(name).lines().filter(|l| *l == "plainboot-syslog-child").count().to_string()
+        let count = |name: &str, word: &str| {
+            seen.get(name).lines().filter(|l| *l == word).count().to_string()
         };
         all([
             started(seen),
-            same("how often the journal has it", &count("all"), "1"),
-            same("how often the unit's part has it", &count("unit"), "1"),
+            same("how often the journal has the one", &count("all", "plainboot-syslog-child"), "1"),
+            same("how often the unit's part has it", &count("unit", "plainboot-syslog-child"), "1"),
+            same(
+                "how often the journal has the other",
+                &count("all", "plainboot-native-child"),
+                "1",
+            ),
+            same("how often the unit's part has it", &count("unit", "plainboot-native-child"), "1"),
         ])
     },
     ..BASE
@@ -68,7 +75,7 @@ fn talk() -> [(&'static str, &'static str); 5] {
             "said",
             "for i in $(seq 50); do \
              journalctl --no-pager -o cat --since=@$(cat /var/lib/plainboot-since) \
-             | grep -qx plainboot-syslog-child && exit; sleep 0.05; done; exit 1",
+             | grep -qx plainboot-native-child && exit; sleep 0.05; done; exit 1",
         ),
         (
             "unit",

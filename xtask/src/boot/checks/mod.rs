@@ -12,6 +12,7 @@ mod journal;
 mod limits;
 mod logs;
 mod made;
+mod members;
 mod preconditions;
 mod prepared;
 mod real;
@@ -20,6 +21,7 @@ mod report;
 mod restart;
 mod rows;
 mod services;
+mod sessions;
 mod start;
 mod status;
 pub mod table;
@@ -125,6 +127,7 @@ pub const CHECKS: &[&Check] = &[
     &start::NO_FLAGS,
     &start::NO_FAILED_UNITS,
     &start::INOTIFY,
+    &start::LOCK_FOLDER,
     &start::NO_TTY,
     &start::MACHINE_ID,
     &prepared::PREPARED,
@@ -138,7 +141,9 @@ pub const CHECKS: &[&Check] = &[
     &services::FOLDERS,
     &users::CREDENTIALS,
     &users::PRIVATE_USERS,
+    &users::SECCOMP,
     &users::DYNAMIC_USER,
+    &users::DYNAMIC_USER_REFUSED,
     &tracking::CGROUPS,
     &tracking::PID_FILE,
     &tracking::PID_FILE_OF_A_USER,
@@ -147,6 +152,14 @@ pub const CHECKS: &[&Check] = &[
     &tracking::STOP_ALL,
     &tracking::DELEGATE,
     &tracking::SCOPE,
+    &members::STATUS,
+    &members::KILL,
+    &members::EXIT_TYPE,
+    &members::MIXED,
+    &members::LOST_MARK,
+    &members::THOUSAND,
+    &sessions::USER_SERVICE,
+    &sessions::SESSION,
     &limits::MEMORY,
     &limits::TASKS,
     &report::MATCHES,
@@ -196,6 +209,8 @@ pub const REAL: &[&Check] = &[
     &real::POSTGRESQL,
     &real::REDIS,
     &real::SSH,
+    &real::SESSION,
+    &real::STOPPED,
     &real::RESTART,
 ];
 
@@ -212,6 +227,7 @@ pub const MADE: &[&Check] = &[
     &start::NO_FLAGS,
     &start::NO_FAILED_UNITS,
     &start::INOTIFY,
+    &start::LOCK_FOLDER,
     &start::NO_TTY,
     &start::MACHINE_ID,
     &made::EXIT,

@@ -138,6 +138,69 @@ pub const SSH: Check = Check {
 const SSH_ASK: &str = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR \
     -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@$HOST cat /proc/1/comm";
 
+pub const SESSION: Check = Check {
+    id: "real.session",
+    title: "a login by ssh is a session, and ends with the connection",
+    needs: &["real.ssh"],
+    probe: Probe::Main(|bench| {
+        let mut seen = Evidence::default();
+        // What Debian's libpam-systemd would do. Its sshd asks pam_limits after that.
+        let script = "grep -qs pam_systemd /etc/pam.d/common-session || \
+            echo 'session optional pam_systemd.so' >>/etc/pam.d/common-session";
+        let after = "for i in $(seq 50); do n=$(loginctl --no-legend list-sessions | \
+            grep -vc manager); [ $n = 0 ] && break; sleep 0.1; done; echo $n";
+        bench.note(&mut seen, &[("set-up", script)])?;
+        ask(bench, &mut seen, &[("answer", SSH_WHOAMI)])?;
+        bench.note(&mut seen, &[("after", after)])?;
+        Ok(seen)
+    }),
+    judge: |seen, _| {
+        all([
+            same("the unit of the shell", seen.get("answer"), "session-N.scope"),
+            same("sessions after the connection", seen.get("after"), "0"),
+        ])
+    },
+    ..BASE
+};
+
+const SSH_WHOAMI: &str = "ssh -o BatchMode=yes -o ConnectTimeout=10 -o LogLevel=ERROR \
+    -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null root@$HOST 'systemctl whoami $$' | \
+    sed 's/-c*[0-9]*[.]/-N./'";
+
+pub const STOPPED: Check = Check {
+    id: "real.stopped",
+    title: "after their stop no process of the four is left",
+    needs: &["real.nginx", "real.postgresql", "real.redis", "real.ssh"],
+    probe: Probe::Main(|bench| {
+        let mut seen = Evidence::default();
+        let alive = "cat /proc/[0-9]*/comm | grep -x -e nginx -e postgres -e redis-server -e sshd | \
+            sort | uniq -c | sed 's/^ *[0-9]* //'";
+        let units = "nginx.service redis-server.service ssh.service $(systemctl list-units \
+            --no-legend --plain 'postgresql@*' | cut -d' ' -f1)";
+        let stop = format!("echo {units} >/tmp/units; systemctl stop $(cat /tmp/units)");
+        bench
+            .note(
+                &mut seen,
+                &[
+                    ("before", alive),
+                    ("stop", &stop),
+                    ("after", alive),
+                    ("start", "systemctl start $(cat /tmp/units)"),
+                ],
+            )
+            .map(|()| seen)
+    }),
+    judge: |seen, _| {
+        all([
+            same("before", seen.get("before"), "nginx\npostgres\nredis-server\nsshd"),
+            same("the stop", seen.get("stop.status"), "0"),
+            same("after", seen.get("after"), ""),
+            same("the start", seen.get("start.status"), "0"),
+        ])
+    },
+    ..BASE
+};
+
 pub const RESTART: Check = Check {
     id: "real.restart",
     group: Group::Exit,

@@ -26,7 +26,7 @@ pub const HOST_CGROUP_NAMESPACE: Check = Check {
             ("jobs", "systemctl list-jobs --no-legend --plain"),
             ("mkdir", "d=/sys/fs/cgroup/plainboot-$$; LC_ALL=C mkdir $d && rmdir $d"),
             // The root of the tree is there, with all of the host's processes in it.
-            ("groups", "systemctl show -P ControlGroup -- -.slice init.scope dbus.service"),
+            ("groups", "systemctl show -P ControlGroup -- -.slice init.scope"),
             ("processes", "systemctl show -P TasksCurrent -- -.slice"),
         ];
         note(&other.container, until, &mut seen, &scripts)?;

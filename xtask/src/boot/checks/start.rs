@@ -161,6 +161,18 @@ pub const INOTIFY: Check = Check {
     ..BASE
 };
 
+pub const LOCK_FOLDER: Check = Check {
+    id: "boot.lock-folder",
+    title: "/run/lock is there, for everybody to write",
+    probe: Probe::Main(|bench| {
+        let mut seen = Evidence::default();
+        bench.note(&mut seen, &[("folder", "stat -c '%A %U' /run/lock")])?;
+        Ok(seen)
+    }),
+    judge: |seen, _| same("/run/lock", seen.get("folder"), "drwxrwxrwt root"),
+    ..BASE
+};
+
 pub const NO_TTY: Check = Check {
     id: "boot.no-tty",
     title: "without a tty, the engine's log shows the boot",

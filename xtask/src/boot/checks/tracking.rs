@@ -17,7 +17,7 @@ const BASE: Check = Check {
 };
 
 /// Says `runs` for each process of a list that lives, and `gone` for others.
-const STATE: &str = "state() { for p in $(cat $1); do \
+pub(super) const STATE: &str = "state() { for p in $(cat $1); do \
     if grep -q '^State:.[^ZX]' /proc/$p/status 2>/dev/null; then echo runs; else echo gone; fi; \
     done; }; ";
 
@@ -109,6 +109,7 @@ pub const PID_FILE: Check = Check {
 pub const FORKING: Check = Check {
     id: "services.forking",
     title: "a forking service without a PID file is its daemon",
+    proves: &["0008-cgroup-mark"],
     probe: Probe::Main(|bench| {
         let daemon = format!("{STATE} state /var/lib/plainboot-forking");
         with_units(
@@ -183,6 +184,7 @@ pub const PID_FILE_OF_A_USER: Check = Check {
 pub const NOTIFY_FROM_A_CHILD: Check = Check {
     id: "services.notify-child",
     title: "NotifyAccess=all takes a child's word",
+    proves: &["0008-cgroup-mark"],
     probe: Probe::Main(|bench| {
         let unit = "plainboot-notify-child.service";
         let start = format!("systemctl start {unit}");
@@ -219,6 +221,7 @@ pub const NOTIFY_FROM_A_CHILD: Check = Check {
 pub const STOP_ALL: Check = Check {
     id: "services.descendants",
     title: "the stop of a service leaves no descendant of it",
+    proves: &["0008-cgroup-mark"],
     probe: Probe::Main(|bench| {
         let children = format!("{STATE} state /var/lib/plainboot-family");
         with_units(
@@ -287,6 +290,7 @@ pub const DELEGATE: Check = Check {
 pub const SCOPE: Check = Check {
     id: "services.scope",
     title: "systemd-run --scope runs a command in a scope",
+    proves: &["0008-cgroup-mark"],
     probe: Probe::Main(|bench| {
         let run = "systemd-run --scope --unit=plainboot-scope \
                    sh -c 'systemctl is-active plainboot-scope.scope'";

@@ -73,10 +73,34 @@ pub const PRIVATE_USERS: Check = Check {
     ..BASE
 };
 
+pub const SECCOMP: Check = Check {
+    id: "services.seccomp",
+    title: "a user's service runs with a system call filter in force",
+    modes: &[Mode::Plain, Mode::Writable],
+    proves: &["0010-exec-invoke-seccomp"],
+    probe: Probe::Main(|bench| {
+        let unit = "plainboot-seccomp.service";
+        let start = format!("systemctl start {unit}");
+        let said = format!("journalctl --sync; journalctl --no-pager -o cat -u {unit}");
+        let tidy = format!("systemctl reset-failed {unit}");
+        with_units(bench, &[("start", start.as_str()), ("said", &said), ("tidy", &tidy)])
+    }),
+    judge: |seen, _| {
+        let line = |what: &str| {
+            Outcome::holds_if(seen.get("said").lines().any(|l| l.ends_with(what)), || {
+                format!("it says `{}`, not `{what}`", shorten(seen.get("said")))
+            })
+        };
+        all([started(seen), line("daemon"), line("Structure needs cleaning")])
+    },
+    ..BASE
+};
+
 pub const DYNAMIC_USER: Check = Check {
     id: "services.dynamic-user",
-    title: "DynamicUser= gives a service a user of its own",
+    title: "DynamicUser= with PrivateMounts=no gives it a user of its own",
     modes: &[Mode::Plain, Mode::Writable],
+    proves: &["0009-exec-invoke-namespace"],
     probe: Probe::Main(|bench| {
         let unit = "plainboot-dynamic.service";
         let start = format!("systemctl start {unit}");
@@ -89,11 +113,43 @@ pub const DYNAMIC_USER: Check = Check {
         )
     }),
     judge: |seen, _| {
-        let name = seen.get("said").lines().any(|l| l == "plainboot-dynamic");
+        // The range that systemd takes such users from; see docs/UIDS-GIDS.md of its sources.
+        let ids = || seen.get("said").lines().filter_map(|l| l.parse::<u32>().ok());
         all([
             started(seen),
             same("its exit status", seen.get("status"), "0"),
-            Outcome::holds_if(name, || format!("its user: `{}`", shorten(seen.get("said")))),
+            Outcome::holds_if(ids().any(|id| (61184..=65519).contains(&id)), || {
+                format!("its user: `{}`", shorten(seen.get("said")))
+            }),
+        ])
+    },
+    ..BASE
+};
+
+pub const DYNAMIC_USER_REFUSED: Check = Check {
+    id: "services.names-setting",
+    title: "a service that takes a mount namespace says which setting does",
+    modes: &[Mode::Plain, Mode::Writable],
+    proves: &["0009-exec-invoke-namespace"],
+    probe: Probe::Main(|bench| {
+        let unit = "plainboot-dynamic-state.service";
+        let start = format!("systemctl start {unit}");
+        // The process is gone before journald can ask whose it was.
+        let said = format!(
+            "journalctl --sync; journalctl --no-pager -o cat | grep '^{unit}: .* takes a mount'"
+        );
+        let tidy = format!("systemctl reset-failed {unit}");
+        let status = format!("systemctl show -P ExecMainStatus {unit}");
+        with_units(
+            bench,
+            &[("start", start.as_str()), ("status", &status), ("said", &said), ("tidy", &tidy)],
+        )
+    }),
+    judge: |seen, _| {
+        let named = seen.get("said").contains("DynamicUser= takes a mount namespace");
+        all([
+            same("its exit status", seen.get("status"), "226"),
+            Outcome::holds_if(named, || format!("it says `{}`", shorten(seen.get("said")))),
         ])
     },
     ..BASE
