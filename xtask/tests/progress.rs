@@ -17,9 +17,15 @@ fn run(dir: &Path, more: &[&str], variables: &[(&str, &str)]) -> Output {
 }
 
 fn clean(command: &mut Command, dir: &Path) {
-    for name in
-        ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "GITHUB_ACTIONS", "PLAINBOOT_SYSTEMD_GIT"]
-    {
+    for name in [
+        "NO_COLOR",
+        "CLICOLOR",
+        "CLICOLOR_FORCE",
+        "GITHUB_ACTIONS",
+        "PLAINBOOT_CACHE",
+        "PLAINBOOT_OFFLINE",
+        "PLAINBOOT_SYSTEMD_GIT",
+    ] {
         command.env_remove(name);
     }
     command.env("XDG_CACHE_HOME", dir).env("TERM", "xterm");
