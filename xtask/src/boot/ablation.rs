@@ -112,7 +112,7 @@ fn matrix(kind: Part, rows: &[&Ablation], ui: &Ui) -> String {
             ids.push(&check.id);
         }
     }
-    let letters = || (b'a'..=b'z').map(char::from);
+    let letters = || (b'a'..=b'z').chain(b'A'..=b'Z').map(char::from);
     let what = match kind {
         Part::Patch => "each patch",
         Part::Entry => "each entry of the profile",
@@ -120,9 +120,12 @@ fn matrix(kind: Part, rows: &[&Ablation], ui: &Ui) -> String {
     let title = format!("systemd {} without {what} in turn:", rows[0].version);
     let width = rows.iter().map(|a| a.left_out.chars().count()).max().unwrap_or(0);
     let width = width.max(title.len().saturating_sub(2));
+    // The columns stand as far apart as a terminal of 80 leaves room for.
+    let room = 80_usize.saturating_sub(width + "     not decided".len());
+    let gap = " ".repeat((room / ids.len().max(1)).saturating_sub(1).min(2));
     let mut out = title.clone() + &" ".repeat(width + 2 - title.len());
     for (letter, _) in letters().zip(&ids) {
-        out += &format!("  {letter}");
+        out += &format!("{gap}{letter}");
     }
     out.push('\n');
     for row in rows {
@@ -130,7 +133,7 @@ fn matrix(kind: Part, rows: &[&Ablation], ui: &Ui) -> String {
         for id in &ids {
             let outcome = row.checks.iter().find(|c| c.id == **id).map(|c| &c.outcome);
             let (mark, tone) = glyph(outcome);
-            out += &format!("  {}", ui.paint(tone, mark));
+            out += &format!("{gap}{}", ui.paint(tone, mark));
         }
         let (word, tone) = match row.answer {
             Answer::Needed => ("needed", Tone::Good),
@@ -254,5 +257,24 @@ mod tests {
             left_out("0003-main", &[Outcome::Holds, fails()], &[Outcome::Holds, fails()]),
         ];
         insta::assert_snapshot!(table(&all, &Ui::new(true)));
+    }
+
+    #[test]
+    fn many_checks_still_fit_a_terminal_and_none_is_left_out() {
+        let ids: Vec<String> = (0..28).map(|i| format!("boot.check-{i}")).collect();
+        let records = |o: &Outcome| ids.iter().map(|id| one(id, o)).collect::<Vec<_>>();
+        let version = SystemdVersion::new(262, 0);
+        let row = Ablation::new(
+            version,
+            Part::Patch,
+            "0009-exec-invoke-namespace",
+            records(&fails()),
+            &records(&Outcome::Holds),
+        );
+        let text = table(&[row], &Ui::new(true));
+        let matrix = text.lines().take(2);
+        assert!(matrix.clone().all(|l| l.chars().count() <= 80), "{text}");
+        assert_eq!(matrix.last().map(|l| l.matches('✗').count()), Some(28), "{text}");
+        assert!(text.contains("  B boot.check-27\n"), "{text}");
     }
 }
