@@ -107,7 +107,7 @@ fn session(context: &Context<'_>, typed: &[&str], progress: &dyn Fn(&str)) -> Re
     let mut lines = vec![Line { at: Duration::ZERO, text: "$ cargo xtask run".to_owned() }];
     job.run(|line| {
         progress(line);
-        let text = line.trim_end().replace(&home, "/root/.cache/plainboot");
+        let text = line.trim_end().replace(&home, "$HOME/.cache/plainboot");
         lines.push(Line { at: begin.elapsed(), text });
     })?;
     Ok(lines)
