@@ -249,11 +249,11 @@ pub const FAULTS: &[&Check] = &[
     &faults::IGNORES_SIGTERM,
     &faults::NO_MEMORY,
     &faults::NO_SPACE,
-    &faults::CLOCK,
+    &faults::guest::CLOCK,
     &faults::IN_A_ROW,
     &faults::MANY_AT_ONCE,
-    &faults::ENGINE_RESTART,
-    &faults::LIVE_RESTORE,
+    &faults::guest::ENGINE_RESTART,
+    &faults::guest::LIVE_RESTORE,
 ];
 
 /// Every check there is, once.

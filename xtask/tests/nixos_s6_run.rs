@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: MIT
+//! The init of `nix/s6-images`, built by a real Nix and run by a real s6.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test fails by panicking; clippy.toml spares test functions alone"
+)]
+
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+#[path = "support/s6.rs"]
+mod images;
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+mod support;
+#[allow(dead_code, reason = "each test binary uses a part of it")]
+#[path = "support/nixos.rs"]
+mod with_lib;
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use images::{Running, DEADLINE, build, have_s6, init, json, order};
+use serde_json::json;
+use with_lib::Nixos;
+
+#[test]
+fn s6_runs_services_in_their_order() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let init = init(
+        &nixos,
+        r#"{
+  a = { type = "oneshot-pre"; script = "echo is-a"; after = [ "b" ]; };
+  b = { type = "oneshot-pre"; script = "sleep 0.3; echo is-b"; };
+  daemon = { script = "echo is-daemon $WHO in $PWD; exec sleep 1000"; environment.WHO = "it's me";
+    workingDirectory = "/tmp"; };
+  off = { script = "echo is-off"; enable = false; };
+  x = { type = "oneshot-post"; execStart = "echo is-x '$HOME'"; after = [ "y" "a" ]; };
+  y = { type = "oneshot-post"; script = "sleep 0.5; echo is-y"; };
+}"#,
+    );
+    let mut running = Running::start(&init, &[]);
+    running.wait_for("has started everything");
+    running.signal(rustix::process::Signal::TERM);
+    let (code, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    order(&log, &["is-b", "is-a", "is-daemon it's me in /tmp", "is-y", "is-x $HOME", "finish: 0"]);
+    assert!(!log.contains("is-off"), "{log}");
+}
+
+#[test]
+fn a_failure_ends_the_container_with_its_code() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    // What fails, its code, and what must not be there.
+    for (services, code, never) in [
+        (
+            r#"{ a = { type = "oneshot-pre"; script = "false; echo never"; };
+                 d.script = "echo never"; }"#,
+            1,
+            "never",
+        ),
+        (
+            r#"{ d.script = "exit 7"; e.script = "trap 'echo e-ends; exit 3' TERM; while :; do sleep 0.1; done"; }"#,
+            7,
+            "failed with 3",
+        ),
+        (r#"{ d.script = "kill -KILL $$"; }"#, 137, "starts again"),
+        (
+            r#"{ d.script = "exec sleep 1000";
+                 z = { type = "oneshot-post"; execStart = "/nonexistent"; }; }"#,
+            127,
+            "has started everything",
+        ),
+    ] {
+        let (ended, log) = Running::start(&init(&nixos, services), &[]).end();
+        assert_eq!(ended, Some(code), "{services}\n{log}");
+        assert!(log.contains(&format!("failed with {code}")) && !log.contains(never), "{log}");
+    }
+}
+
+#[test]
+fn nothing_is_ended_if_somebody_wants_to_look() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let look = [("S6_DONT_TERMINATE_ON_ERROR", "1")];
+    let daemons =
+        init(&nixos, r#"{ d.script = "exit 7"; e.script = "echo e-is; exec sleep 1000"; }"#);
+    let mut running = Running::start(&daemons, &look);
+    running.wait_for("it stays down");
+    running.wait_for("e-is");
+    let up = |name: &str| {
+        let folder = running.dir.path().join("state").join(name);
+        let seen = Command::new("s6-svstat").args(["-o", "up"]).arg(folder).output().unwrap();
+        String::from_utf8(seen.stdout).unwrap()
+    };
+    assert_eq!((up("d").as_str(), up("e").as_str()), ("false\n", "true\n"));
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.end().0, Some(0));
+
+    let once = init(
+        &nixos,
+        r#"{ a = { type = "oneshot-pre"; script = "exit 5"; }; d.script = "echo never"; }"#,
+    );
+    let mut running = Running::start(&once, &look);
+    running.wait_for("a failed with 5\n[init] what comes after a is not started");
+    running.signal(rustix::process::Signal::INT);
+    let (code, log) = running.end();
+    assert!(code == Some(0) && !log.contains("never"), "{code:?} {log}");
+}
+
+#[test]
+fn s6_starts_services_again() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let init = init(
+        &nixos,
+        r#"{
+  fails = { script = "echo fails-runs; exit 1"; restartOnFailure = true; };
+  ends.script = "echo ends-runs";
+  once = { script = "echo once-runs"; restartOnSuccess = false; };
+}"#,
+    );
+    let mut running = Running::start(&init, &[]);
+    for text in ["fails-runs", "ends-runs"] {
+        let start = Instant::now();
+        while running.log().matches(text).count() < 2 {
+            assert!(start.elapsed() < DEADLINE, "{}", running.log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+    running.wait_for("fails failed with 1: starts again");
+    assert_eq!(running.log().matches("once-runs").count(), 1);
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
+fn services_end_by_their_signal_and_in_time() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let init = init(
+        &nixos,
+        r#"{
+  polite = { stopSignal = "SIGUSR1";
+    script = "trap 'echo polite-ends; exit 0' USR1; echo polite-is; while :; do sleep 0.1; done"; };
+  stubborn = { stopTimeout = 300; script = "trap '' TERM; echo stubborn-is; while :; do sleep 0.1; done"; };
+  logged = { script = "echo to-the-logger; exec sleep 1000"; execLogger = "cat >$OUT/logged"; };
+}"#,
+    );
+    let mut running = Running::start(&init, &[]);
+    for text in ["polite-is", "stubborn-is"] {
+        running.wait_for(text);
+    }
+    let logged = running.dir.path().join("logged");
+    let start = Instant::now();
+    while std::fs::read_to_string(&logged).unwrap_or_default() != "to-the-logger\n" {
+        assert!(start.elapsed() < DEADLINE, "{}", running.log());
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.signal(rustix::process::Signal::TERM);
+    let start = Instant::now();
+    let (code, log) = running.end();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(log.contains("polite-ends") && !log.contains("to-the-logger"), "{log}");
+    assert!(start.elapsed() < Duration::from_secs(10), "{log}");
+}
+
+#[test]
+fn a_state_folder_is_not_taken_over_by_accident() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let init = init(&nixos, r#"{ a = { type = "oneshot-pre"; script = "exit 9"; }; }"#);
+    let dir = tempfile::tempdir().unwrap();
+    let run = |args: &[&str]| {
+        let ended = Command::new(&init).args(args).current_dir(dir.path()).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    assert!(run(&[]).1.contains("usage: ") && run(&[]).0 == Some(2));
+    assert_eq!(run(&["state"]).0, Some(9));
+    let (code, said) = run(&["state"]);
+    assert_eq!(code, Some(2));
+    assert!(said.contains("state is there already: remove it, or name another folder"), "{said}");
+    // A container that starts again has the folder of its last start.
+    assert_eq!(run(&["--replace", "state"]).0, Some(9));
+    assert_eq!(
+        json(&nixos, "(makeImage { image.name = \"a\"; s6.services.a.script = \"b\"; }).arguments.config.Entrypoint")
+            .as_array()
+            .unwrap()[1..],
+        [json!("--replace"), json!("/run/s6")]
+    );
+}
+
+/// As PID 1 of a namespace, where orphans become its children.
+#[test]
+fn no_zombie_stays() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        xtask::skip::record("a PID namespace needs root").unwrap();
+        return;
+    }
+    let init = init(
+        &nixos,
+        r#"{
+  orphans = { type = "oneshot-pre";
+    script = "for n in 1 2 3 4 5; do (sleep 0.1 & echo orphan of $$); done"; };
+  count = { type = "oneshot-post"; script = ''
+    sleep 0.6
+    echo "pid one is $(cat /proc/1/comm)"
+    echo "zombies: $(cat /proc/[0-9]*/stat 2>/dev/null | grep -c ') Z ')" || :
+    echo "sleeping: $(cat /proc/[0-9]*/comm 2>/dev/null | grep -c '^sleep$')" || :
+  ''; };
+}"#,
+    );
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--mount-proc", "--kill-child"]).arg(&init);
+    command.arg(dir.path().join("state"));
+    let mut running = Running::spawn(dir, command, &[]);
+    running.wait_for("has started everything");
+    let log = running.log();
+    assert_eq!(log.matches("orphan of").count(), 5, "{log}");
+    order(&log, &["pid one is s6-svscan", "zombies: 0", "sleeping: 0"]);
+}
+
+#[test]
+fn what_a_unit_says_holds_when_s6_runs_it() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let init = build(
+        &nixos,
+        r#"(makeImage {
+  image.name = "a";
+  systemd.globalEnvironment.EVERYWHERE = "yes";
+  systemd.services.unit = {
+    preStart = "echo pre in $PWD as $(umask)";
+    environment.A = "a b";
+    serviceConfig = {
+      Type = "oneshot";
+      Environment = [ "B=dropped" "" "C='c  d' D=e" ];
+      EnvironmentFile = [ "-/nonexistent" (toString (pkgs.writeText "env" "F='from a file'")) ];
+      WorkingDirectory = "/tmp";
+      UMask = "0077";
+      ExecStart = [
+        "-/bin/false"
+        ''/bin/printf "%%s|" literal\ word $A ''${A} "x''${C}y" ''${UNSET} $UNSET $$ '*' %n''
+        "@/bin/bash called -c 'echo; echo \"I am $$0 $$EVERYWHERE $$F\"'"
+      ];
+    };
+  };
+}).init"#,
+    );
+    let (code, log) = {
+        let mut running = Running::start(&init, &[]);
+        running.wait_for("has started everything");
+        running.signal(rustix::process::Signal::TERM);
+        running.end()
+    };
+    assert_eq!(code, Some(0), "{log}");
+    order(
+        &log,
+        &[
+            "pre in /tmp as 0077",
+            "literal word|a|b|a b|xc  dy||$|*|unit.service|",
+            "I am called yes from a file",
+        ],
+    );
+}
