@@ -104,21 +104,6 @@
   }
   {
     from = "257";
-    to = "257.10";
-    patches = [
-      ../patches/0001-mount-setup/257.13.patch
-      ../patches/0002-cgroup/257.13.patch
-      ../patches/0003-main/261.2.patch
-      ../patches/0005-manager/257.13.patch
-      ../patches/0006-journald/257.13.patch
-      ../patches/0007-main-not-pid1/262.patch
-      ../patches/0008-cgroup-mark/257.10.patch
-      ../patches/0009-exec-invoke-namespace/257.13.patch
-      ../patches/0010-exec-invoke-seccomp/262.patch
-    ];
-  }
-  {
-    from = "257.11";
     to = "257.13";
     patches = [
       ../patches/0001-mount-setup/257.13.patch
@@ -134,22 +119,6 @@
   }
   {
     from = "258";
-    to = "258.1";
-    patches = [
-      ../patches/0001-mount-setup/258.10.patch
-      ../patches/0002-cgroup/258.10.patch
-      ../patches/0003-main/261.2.patch
-      ../patches/0004-exec-invoke/262.patch
-      ../patches/0005-manager/262.patch
-      ../patches/0006-journald/262.patch
-      ../patches/0007-main-not-pid1/262.patch
-      ../patches/0008-cgroup-mark/258.1.patch
-      ../patches/0009-exec-invoke-namespace/258.10.patch
-      ../patches/0010-exec-invoke-seccomp/262.patch
-    ];
-  }
-  {
-    from = "258.2";
     to = "258.10";
     patches = [
       ../patches/0001-mount-setup/258.10.patch
