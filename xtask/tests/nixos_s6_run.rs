@@ -18,7 +18,7 @@ mod with_lib;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use images::{Running, DEADLINE, build, have_s6, init, json, order};
+use images::{DEADLINE, Running, build, have_s6, init, json, order};
 use serde_json::json;
 use with_lib::Nixos;
 

@@ -62,6 +62,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let ui = context.ui;
     let needed = [Need::Sources, Need::Build, Need::Image, Need::Engine];
     requirements::ensure(&needed, ui, &context.cache)?;
+    // The names in the engine are the same for each run.
+    let _lock = context.cache.lock("test-containers")?;
     let engine = engine::find(args.engine, &context.cache, ui)?;
     let (patched, status) = build_image::patched(context, args.systemd.as_ref())?;
     let Some(Patched { installed, layer, profile }) = patched else { return Ok(status) };

@@ -21,27 +21,23 @@ pub const CASES: &[Case] = &[
     Case { title: "one that NixOS declares is systemd's", run: declared },
 ];
 
-/// Removes what the cases, or those of a run that was killed, have made.
+/// The host's side of the network that the cases make, which names it.
+const HOST_ADDRESS: &str = "192.168.213.10";
+
+/// Removes what the cases, or those of a run that was killed, have made; after an interrupt too.
 ///
 /// # Errors
 /// The engine refuses.
 pub fn sweep(trial: &Trial<'_>) -> Result<()> {
-    let ours = format!("name=^/?{PREFIX}");
-    let left = trial.ask(&["ps", "--all", "--quiet", "--filter", &ours])?;
-    for id in left.lines() {
-        trial.ask(&["rm", "--force", "--volumes", id])?;
-    }
-    let volumes = trial.ask(&["volume", "ls", "--quiet", "--filter", "name=plainboot-pbtest-"])?;
-    for volume in volumes.lines() {
-        trial.ask(&["volume", "rm", volume])?;
-    }
-    let networks =
-        trial.ask(&["network", "ls", "--quiet", "--filter", "label=plainboot.container=1"])?;
-    for network in networks.lines() {
-        // One in use is not of these cases.
-        let _ = trial.engine.call(["network", "rm", network]).output()?;
-    }
-    Ok(())
+    let containers = format!("name=^/?{PREFIX}");
+    trial.clear(&["ps", "--all", "--filter", &containers], &["rm", "--force", "--volumes"])?;
+    let volumes = format!("name=plainboot-{PREFIX}");
+    trial.clear(&["volume", "ls", "--filter", &volumes], &["volume", "rm"])?;
+    // The name in full: networks of the user's own containers have the same label.
+    let network = format!("name=^plainboot-{HOST_ADDRESS}$");
+    trial.clear(&["network", "ls", "--filter", &network], &["network", "rm"])?;
+    let images = format!("reference=plainboot-{PREFIX}image");
+    trial.clear(&["image", "ls", "--filter", &images], &["image", "rm", "--force"])
 }
 
 /// Creates and starts a container of the image, with more options.
@@ -188,7 +184,7 @@ fn ephemeral(trial: &Trial<'_>) -> Result<()> {
 }
 
 fn networks(trial: &Trial<'_>) -> Result<()> {
-    let host = ["--host-address", "192.168.213.10"];
+    let host = ["--host-address", HOST_ADDRESS];
     let [first, second] = ["pbtest-net1", "pbtest-net2"];
     up(trial, first, &[&host[..], &["--local-address", "192.168.213.11"]].concat())?;
     up(trial, second, &[&host[..], &["--local-address", "192.168.213.12"]].concat())?;
@@ -202,7 +198,9 @@ fn networks(trial: &Trial<'_>) -> Result<()> {
         "plainboot-192.168.213.10",
     ])?;
     trial.same("the network", &network, "192.168.213.8/29 192.168.213.10");
+    trial.expect(&["stop", second], 0, &[])?;
     trial.expect(&["destroy", first], 0, &[])?;
+    trial.expect(&["start", second], 0, &[])?;
     trial.expect(&["show-ip", second], 0, &["192.168.213.12"])?;
     trial.expect(&["destroy", second], 0, &[])?;
     let left =

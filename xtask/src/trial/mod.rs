@@ -8,6 +8,7 @@ pub mod containers;
 pub mod start;
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use anyhow::Result;
 
 use crate::engine::Engine;
 use crate::exec::Answer;
+use crate::fault::{self, Kind};
 
 /// One thing that must hold.
 #[derive(Debug, Clone, Copy)]
@@ -70,14 +72,22 @@ impl<'e> Trial<'e> {
         Trial { engine, image, program, scratch, wrong: RefCell::default() }
     }
 
-    /// Runs a case: what is otherwise than it should be.
+    /// Runs a case: what is otherwise than it should be. Once something is, a question that then fails
+    /// only follows from it.
     ///
     /// # Errors
-    /// The engine or the program could not be asked.
+    /// The engine or the program could not be asked, with nothing amiss before; or an interrupt.
     pub fn judge(&self, case: &Case) -> Result<Vec<String>> {
         let ran = (case.run)(self);
-        let wrong = self.wrong.take();
-        ran.map(|()| wrong)
+        let mut wrong = self.wrong.take();
+        match ran {
+            Ok(()) => {}
+            Err(error) if !wrong.is_empty() && fault::kind_of(&error) == Kind::Fault => {
+                wrong.push(format!("and then: {error:#}"));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(wrong)
     }
 
     /// Calls the program.
@@ -133,6 +143,22 @@ impl<'e> Trial<'e> {
     /// It refuses.
     pub fn ask(&self, words: &[&str]) -> Result<String> {
         self.engine.call(words).deadline(self.engine.patience(Duration::from_secs(60))).text()
+    }
+
+    /// Removes what a listing finds, also after the user has interrupted the run.
+    ///
+    /// # Errors
+    /// The engine refuses.
+    fn clear(&self, list: &[&str], remove: &[&str]) -> Result<()> {
+        let patience = self.engine.patience(Duration::from_secs(60));
+        let ask =
+            |words: &[&str]| self.engine.call(words).deadline(patience).uninterruptible().text();
+        // An image with two names is listed twice.
+        let listed = ask(&[list, &["--quiet"]].concat())?;
+        for id in listed.lines().collect::<BTreeSet<_>>() {
+            ask(&[remove, &[id]].concat())?;
+        }
+        Ok(())
     }
 }
 

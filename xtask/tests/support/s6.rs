@@ -76,7 +76,11 @@ impl Running {
         Running::spawn(dir, command, variables)
     }
 
-    pub fn spawn(dir: tempfile::TempDir, mut command: Command, variables: &[(&str, &str)]) -> Running {
+    pub fn spawn(
+        dir: tempfile::TempDir,
+        mut command: Command,
+        variables: &[(&str, &str)],
+    ) -> Running {
         let log = std::fs::File::create(dir.path().join("log")).unwrap();
         let child = command
             .env_remove("S6_DONT_TERMINATE_ON_ERROR")
