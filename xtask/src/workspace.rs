@@ -49,6 +49,10 @@ impl Checkout {
     pub fn guest(&self) -> PathBuf {
         self.root.join("vm-tests/debian")
     }
+    /// What CI runs.
+    pub fn matrix(&self) -> PathBuf {
+        self.root.join("ci/matrix.json")
+    }
     pub fn nix(&self) -> PathBuf {
         self.root.join("nix")
     }

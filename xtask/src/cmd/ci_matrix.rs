@@ -49,8 +49,7 @@ impl FromStr for Shard {
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let lock = Lock::load(&context.checkout.lock())?;
-    let verified: Vec<_> = lock.iter().map(|entry| entry.version).collect();
-    let whole = matrix::matrix(&verified, &test_plan::MAJORS, &disk::SUITES, disk::SUITE);
+    let whole = of(&lock);
     if whole.include.is_empty() {
         return Err(Fault::new(format!("{} has no release", context.checkout.lock().display()))
             .hint("cargo xtask rebase-patches")
@@ -60,9 +59,9 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         context.ui.json(&whole.shard(index, of))?;
         return Ok(Status::Yes);
     }
-    let path = context.checkout.root().join("ci/matrix.json");
+    let path = context.checkout.matrix();
     let mut change = ChangeSet::default();
-    change.put(&path, serde_json::to_string_pretty(&whole)? + "\n");
+    change.put(&path, whole.render()?);
     let drift = change.drift();
     if args.check {
         for file in &drift {
@@ -78,4 +77,10 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         context.ui.result(&format!("{}: {cells} cells", path.display()));
     }
     Ok(Status::Yes)
+}
+
+/// The matrix for the releases of a lock.
+pub fn of(lock: &Lock) -> matrix::Matrix {
+    let verified: Vec<_> = lock.iter().map(|entry| entry.version).collect();
+    matrix::matrix(&verified, &test_plan::MAJORS, &disk::SUITES, disk::SUITE)
 }

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::rebase_recall::{self, LastAnswer};
 use super::rebase_select::{history, select, targets};
-use super::{Context, bisect, rebase_sites, rebase_text};
+use super::{Context, bisect, ci_matrix, rebase_sites, rebase_text};
 use crate::atomic::{self, ChangeSet};
 use crate::fault::{Fault, Status};
 use crate::rebase::{self, Cell, Engine, Facts, Outcome, Settled, VersionRun};
@@ -243,7 +243,7 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
     Ok(Carried { status, runs, unseen: unseen.into_iter().collect(), changed })
 }
 
-/// Everything that follows from the settled series: patch files, series.toml, lock, overlay.
+/// Everything that follows from the settled series: patch files, series.toml, lock, overlay, what CI runs.
 fn render(
     context: &Context<'_>,
     series: &Series,
@@ -280,6 +280,11 @@ fn render(
         }
     }
     change.put(context.checkout.lock(), lock.render());
+    // Who has no CI needs none.
+    let matrix = context.checkout.matrix();
+    if matrix.is_file() {
+        change.put(matrix, ci_matrix::of(&lock).render()?);
+    }
 
     let verified = lock.iter().map(|entry| Verified {
         version: entry.version,

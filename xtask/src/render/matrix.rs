@@ -2,7 +2,7 @@
 //! `ci/matrix.json`: what CI runs where, as cells of a matrix.
 //!
 //! Each cell is one command of this tool, on the newest verified release of each major that the tests
-//! boot. So the matrix moves with `patches/sources.lock`, and `--check` finds one that has not.
+//! boot. So the matrix moves with `patches/sources.lock`, and is written with it.
 
 use std::collections::BTreeMap;
 
@@ -67,6 +67,14 @@ pub fn matrix(verified: &[SystemdVersion], majors: &[u32], guests: &[&str], gues
 }
 
 impl Matrix {
+    /// The text of the file.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn render(&self) -> serde_json::Result<String> {
+        Ok(serde_json::to_string_pretty(self)? + "\n")
+    }
+
     /// Every `of`-th cell, from the `index`-th on (counted from one).
     pub fn shard(mut self, index: usize, of: usize) -> Matrix {
         let mut place = 0;
