@@ -298,15 +298,31 @@ pub const SCOPE: Check = Check {
         let said = "for i in $(seq 20); do \
                     journalctl --no-pager -o cat | grep '^plainboot-scope.scope: Failed to ' && exit; \
                     systemctl is-failed --quiet plainboot-scope.scope || exit; sleep 0.1; done";
+        // The process of the first is that of the second.
+        let moved = "systemd-run --scope --unit=plainboot-first \
+                     systemd-run --scope --unit=plainboot-second \
+                     sh -c 'for i in $(seq 20); do \
+                     systemctl is-active --quiet plainboot-first.scope || break; sleep 0.1; done; \
+                     systemctl is-active plainboot-first.scope plainboot-second.scope'";
+        let left = "for i in $(seq 20); do \
+                    systemctl is-active --quiet plainboot-second.scope || break; sleep 0.1; done; \
+                    systemctl is-active plainboot-first.scope plainboot-second.scope";
         let tidy = "systemctl reset-failed plainboot-scope.scope";
         let mut seen = Evidence::default();
-        bench.note(&mut seen, &[("run", run), ("said", said), ("tidy", tidy)])?;
+        let all = [("run", run), ("said", said), ("tidy", tidy), ("moved", moved), ("left", left)];
+        bench.note(&mut seen, &all)?;
         Ok(seen)
     }),
     judge: |seen, _| {
+        let last = |name: &str, lines: usize| {
+            let said: Vec<&str> = seen.get(name).lines().collect();
+            said[said.len().saturating_sub(lines)..].join(", ")
+        };
         all([
             same("its exit status", seen.get("run.status"), "0"),
-            same("the scope", seen.get("run").lines().last().unwrap_or_default(), "active"),
+            same("the scope", &last("run", 1), "active"),
+            same("one left for another, and that", &last("moved", 2), "inactive, active"),
+            same("both in the end", &last("left", 2), "inactive, inactive"),
         ])
     },
     ..BASE
