@@ -41,13 +41,14 @@ exec "$@"
 /// An mmdebstrap for roots of `arch`, contained, without arguments but those that foreign roots need.
 ///
 /// # Errors
-/// The root is foreign and qemu-user is not installed.
+/// The root is foreign, and qemu-user is not installed or the kernel would not find it.
 pub fn job(arch: Arch, log: &Path) -> Result<Job> {
     let architecture = format!("--architectures={arch}");
     if arch.is_native() {
         return Ok(Job::contained("mmdebstrap", log).arg(architecture));
     }
     let register = registration(arch, &emulator(arch)?);
+    needs_namespaces(arch)?;
     let root = rustix::process::geteuid().is_root();
     let job = if root {
         Job::contained("sh", log).args(["-c", ALL_USERS, "all-users"])
@@ -61,6 +62,32 @@ pub fn job(arch: Arch, log: &Path) -> Result<Job> {
         .args(["sh", "-c", REGISTER, "register", &register, "mmdebstrap", &architecture])
         // It looks for what is registered on the host.
         .arg("--skip=check/qemu"))
+}
+
+/// Whether the kernel lets us have a user namespace, and a binfmt_misc for it.
+fn needs_namespaces(arch: Arch) -> Result<()> {
+    let inside = |words: &[&str]| -> Result<bool> {
+        let call = Call::new("unshare").args(["--map-root-user", "--mount"]).args(words);
+        Ok(call.output()?.status.success())
+    };
+    if !inside(&["true"])? {
+        return Err(Fault::cannot_try(format!(
+            "no user namespace may be made here, in which {arch} programs could run"
+        ))
+        .hint("see user.max_user_namespaces, or run it outside of a container")
+        .into());
+    }
+    let registered = Path::new("/proc/sys/fs/binfmt_misc").join(format!("qemu-{}", arch.machine()));
+    let own = ["mount", "-t", "binfmt_misc", "binfmt_misc", "/proc/sys/fs/binfmt_misc"];
+    if !registered.exists() && !inside(&own)? {
+        return Err(Fault::cannot_try(format!(
+            "the kernel would not find the emulator for {arch} programs: before Linux 6.7 it has to be \
+             registered on the host"
+        ))
+        .hint("apt-get install qemu-user-static binfmt-support, on the host itself")
+        .into());
+    }
+    Ok(())
 }
 
 /// The host's proxies for apt, as options of its own.

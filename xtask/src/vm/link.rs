@@ -41,7 +41,8 @@ impl Link {
         Call::new("ssh")
             .args(["-F", "none", "-S"])
             .arg(&self.control)
-            .args(["-o", "BatchMode=yes", "root@guest"])
+            // Where that has gone it would look for a host of that name.
+            .args(["-o", "ProxyCommand=false", "-o", "BatchMode=yes", "root@guest"])
             .arg(script)
     }
 
