@@ -174,12 +174,8 @@ in
         host: users:
         nameValuePair "plainboot-network-${host}" {
           description = "Network of containers for which the host is ${host}";
-          wantedBy = map (name: unitOf name) (
-            builtins.attrNames (filterAttrs (_: one: hasAddresses one && one.hostAddress == host) cfg)
-          );
-          before = map (name: unitOf name) (
-            builtins.attrNames (filterAttrs (_: one: hasAddresses one && one.hostAddress == host) cfg)
-          );
+          # Containers require it, and come after it, by their own units: a unit that named them would be
+          # another one with each of them, and a switch would restart them all.
           after = optionals (backend == "docker") [ "docker.service" ];
           requires = optionals (backend == "docker") [ "docker.service" ];
           path = [ config.virtualisation.${backend}.package ];

@@ -24,7 +24,7 @@ fn eval(nixos: &Nixos, module: &str, what: &str) -> Evaluated {
     nixos.nix.eval(&format!(
         r#"let e = import {root}/xtask/tests/nixos/containers/eval.nix {{
   lib = "{lib}"; root = "{root}"; module = {module};
-}}; in {what}"#,
+}}; inherit (e) lib; in {what}"#,
         root = checkout().display(),
         lib = nixos.lib.display(),
     ))
@@ -98,7 +98,7 @@ fn a_container_of_nixos_becomes_one_of_the_engine() {
     assert_eq!(seen["ports"], json!({ "80/tcp": {} }));
     assert_eq!(seen["errors"], json!([]));
     assert_eq!(seen["etc"], "unit=docker-web.service\n");
-    assert_eq!(seen["network"]["wantedBy"], json!(["docker-web.service"]));
+    assert_eq!(seen["network"]["after"], json!(["docker.service"]));
     let script = seen["network"]["script"].as_str().unwrap();
     assert!(
         script.contains("wanted=\"192.168.100.8/29\"")
@@ -136,6 +136,47 @@ fn little_is_set_for_a_small_container() {
     assert_eq!(none, json!({ "containers": {}, "systemPackages": [] }));
 }
 
+/// A switch restarts the units whose text is another one. So each unit says what its own container needs,
+/// and nothing of the others.
+#[test]
+fn a_change_of_one_container_is_no_change_of_the_others() {
+    let Some(nixos) = Nixos::find() else { return };
+    let units = |containers: &str| {
+        let module = format!(
+            r#"{{ virtualisation.systemdContainers = {{
+  web = {{ privateNetwork = true; hostAddress = "10.0.0.9"; localAddress = "10.0.0.12";
+    config.networking.firewall.allowedTCPPorts = [ 80 ]; }};
+  {containers}
+}}; }}"#
+        );
+        json(
+            &nixos,
+            &module,
+            "lib.mapAttrs (_: s: builtins.removeAttrs s [ \"path\" ]) e.config.systemd.services
+  // lib.mapAttrs (_: one: one // { imageFile = builtins.removeAttrs one.imageFile.arguments [ \"contents\" ]; }) e.containers",
+        )
+    };
+    let changed = |before: &Value, after: &Value| -> Vec<String> {
+        let names = after.as_object().unwrap().keys();
+        names.filter(|name| before[name.as_str()] != after[name.as_str()]).cloned().collect()
+    };
+    let before = units("db.config = { };");
+    let seen = |containers: &str| changed(&before, &units(containers));
+    assert_eq!(seen("db = { config = { }; };"), [""; 0]);
+    assert_eq!(seen("db = { config = { }; limits.TasksMax = 300; };"), ["db"]);
+    assert_eq!(seen("db.config.networking.firewall.allowedTCPPorts = [ 5432 ];"), ["db"]);
+    // One more in the same network.
+    let network = "privateNetwork = true; hostAddress = \"10.0.0.9\";";
+    let more = |address: &str| {
+        seen(&format!(
+            "db.config = {{ }}; more = {{ {network} localAddress = \"{address}\"; config = {{ }}; }};"
+        ))
+    };
+    assert_eq!(more("10.0.0.11"), ["more", "podman-more"]);
+    // Its address is beyond that network, which must be made anew, with all that is in it.
+    assert_eq!(more("10.0.0.20"), ["more", "plainboot-network-10.0.0.9", "podman-more"]);
+}
+
 #[test]
 fn a_shared_store_leaves_the_image_without_one() {
     let Some(nixos) = Nixos::find() else { return };
@@ -149,8 +190,12 @@ fn a_shared_store_leaves_the_image_without_one() {
     );
     assert!(seen["volumes"].to_string().contains("\"/nix/store:/nix/store:ro\""), "{seen}");
     assert_eq!(seen["includeStorePaths"], false);
-    // A reference, so that the collector of garbage leaves it.
-    assert!(seen["etc"].as_str().unwrap().contains("\nsystem=/nix/store/"), "{seen}");
+    // References, so that the collector of garbage leaves what the image's links lead to.
+    let kept: Vec<&str> = seen["etc"].as_str().unwrap().lines().skip(1).collect();
+    assert!(kept.iter().all(|line| line.starts_with("keeps=/nix/store/")), "{seen}");
+    for part in ["-nixos-system", "-command-plainboot-root", "-text-plainboot-report"] {
+        assert!(kept.iter().any(|line| line.contains(part)), "no {part} in {seen}");
+    }
 }
 
 #[test]
