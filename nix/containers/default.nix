@@ -147,13 +147,19 @@ in
     virtualisation.oci-containers.containers = mapAttrs translate cfg;
     environment.systemPackages = [ (pkgs.callPackage ./package.nix { }) ];
 
-    # What `plainboot-container` knows them by. With a shared store, what the container runs must stay.
+    # What `plainboot-container` knows them by. With a shared store, what the container runs must stay: a
+    # compressed image refers to nothing that the collector of garbage would see.
     environment.etc = mapAttrs' (
       name: one:
       nameValuePair "plainboot/containers/${name}" {
         text =
           "unit=${unitOf name}\n"
-          + lib.optionalString one.sharedStore "system=${one.config.virtualisation.dockerVariant.system.build.toplevel}\n";
+          + lib.optionalString one.sharedStore (
+            let
+              inherit (one.config.virtualisation.dockerVariant.system) build;
+            in
+            lib.concatMapStrings (path: "keeps=${path}\n") ([ build.toplevel ] ++ build.dockerImageContents)
+          );
       }
     ) cfg;
 

@@ -93,6 +93,9 @@ in
         };
       };
 
+    # What the root of the image is made of, in the store.
+    dockerImageContents = arguments.contents;
+
     dockerImage = pkgs.dockerTools.buildLayeredImage arguments;
     dockerImageStream = pkgs.dockerTools.streamLayeredImage arguments;
   };

@@ -48,6 +48,7 @@ let
         system = known.system // {
           build = builtins.removeAttrs known.system.build [
             "dockerImage"
+            "dockerImageContents"
             "dockerImageStream"
           ];
         };
