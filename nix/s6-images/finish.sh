@@ -7,6 +7,16 @@ export PATH="${PATH:+$PATH:}@path@"
 on_failure=@onFailure@
 on_success=@onSuccess@
 
+# What it leaves behind goes with it, as under systemd. The workers of an nginx whose master was killed hold
+# the port on which the next one must listen. (The group is an argument too, but not for s6 2.11.)
+if group=$(cat group 2>/dev/null) && kill -TERM -- "-$group" 2>/dev/null; then
+    for _ in 1 2 3 4 5 6 7 8 9 10; do
+        kill -0 -- "-$group" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -KILL -- "-$group" 2>/dev/null
+fi
+
 # The container is being stopped: that it ended is no failure, however it did.
 [ ! -e ../.s6-svscan/stopping ] || exit 125
 

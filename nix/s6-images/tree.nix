@@ -47,6 +47,7 @@ let
         #!${shell}
         # s6.services.${service.name}
         exec 2>&1
+        ${optionalString (service.type == "long-run") "echo $$ >group"}
         cd ${
           escapeShellArg (if service.workingDirectory == null then "/" else service.workingDirectory)
         } || exit

@@ -143,6 +143,43 @@ fn s6_starts_services_again() {
 }
 
 #[test]
+fn what_a_service_leaves_behind_goes_with_it() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    let init = init(
+        &nixos,
+        r#"{
+  polite.script = ''
+    (trap 'echo polite-went; exit' TERM; echo polite-is; while :; do sleep 0.05; done) &
+    sleep 0.3; exit 1
+  '';
+  polite.restartOnFailure = true;
+  stubborn.script = ''
+    (trap "" TERM; while :; do sleep 0.05; done) &
+    echo "stubborn-is $!"; sleep 0.3; exit 7
+  '';
+  stubborn.restartOnFailure = true;
+}"#,
+    );
+    let mut running = Running::start(&init, &[]);
+    running.wait_for("polite failed with 1: starts again");
+    running.wait_for("stubborn failed with 7: starts again");
+    order(&running.log(), &["polite-is", "polite-went", "polite failed"]);
+    let log = running.log();
+    let left = log.split("stubborn-is ").nth(1).unwrap().lines().next().unwrap();
+    let start = Instant::now();
+    // As a zombie it is gone too; who reaps it is not s6 here.
+    while std::fs::read_to_string(format!("/proc/{left}/cmdline")).is_ok_and(|c| !c.is_empty()) {
+        assert!(start.elapsed() < DEADLINE, "{left} is still there: {log}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    running.signal(rustix::process::Signal::TERM);
+    assert_eq!(running.end().0, Some(0));
+}
+
+#[test]
 fn services_end_by_their_signal_and_in_time() {
     let Some(nixos) = Nixos::find() else { return };
     if !have_s6() {
