@@ -252,23 +252,6 @@ fn what_s6_cannot_do_is_an_error_with_the_remedy() {
     assert!(!name.ok && name.stderr.contains("image.name"), "{}", name.stderr);
 }
 
-/// The nginx of NixOS, as far as the stand-in asks for what it does.
-#[test]
-fn nginx_of_nixos_is_translated() {
-    let Some(nixos) = Nixos::find() else { return };
-    let script = json(&nixos, "e.images.dockerImages.nginx.config.s6.services.nginx.script");
-    let script = script.as_str().unwrap();
-    let user = "/usr/bin/s6-applyuidgid -u 60 -g 60 -G '' ";
-    for line in [
-        "umask 0027\n",
-        "install -d -m 0750 -o 60 -g 60 /run/nginx\n",
-        &format!("{user}{}", nixos.nix.store().display()),
-        &format!("exec {user}/usr/bin/nginx -c /etc/nginx.conf -g 'daemon off;'\n"),
-    ] {
-        assert!(script.contains(line), "no `{line}` in {script}");
-    }
-}
-
 #[test]
 fn shellcheck_has_nothing_to_say_of_the_init() {
     let Some(nixos) = Nixos::find() else { return };

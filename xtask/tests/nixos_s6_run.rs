@@ -319,3 +319,71 @@ fn what_a_unit_says_holds_when_s6_runs_it() {
         ],
     );
 }
+
+/// The module of NixOS as far as the stand-in says what it says; the nginx is Debian's. In namespaces that
+/// are as a container's: its own processes, its own network, folders of its own.
+#[test]
+fn nginx_of_nixos_serves_under_s6() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    if !rustix::process::geteuid().is_root() {
+        xtask::skip::record("another user, and a network namespace, need root").unwrap();
+        return;
+    }
+    if !xtask::exec::have("nginx") && !std::path::Path::new("/usr/sbin/nginx").exists() {
+        xtask::skip::record_optional("nginx is not installed (Debian: nginx-light)").unwrap();
+        return;
+    }
+    let init = build(
+        &nixos,
+        &r#"(makeImage {
+  imports = [ ROOT/nix/s6-images/images/nginx.nix ];
+  s6.services.ask = { type = "oneshot-post"; script = ''
+    get() {
+      exec 3<>/dev/tcp/127.0.0.1/80 || return
+      printf 'GET / HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+      cat <&3
+    }
+    # It serves as soon as it can; s6 does not wait for it.
+    again() { for n in {1..100}; do (get) 2>/dev/null && return; sleep 0.1; done; }
+    again
+    master=$(cat /run/nginx/nginx.pid)
+    echo "runs as $(stat -c %u:%g /proc/$master)"
+    echo "folders $(stat -c %u:%g:%a /run/nginx /var/cache/nginx /var/log/nginx | xargs)"
+    kill -KILL "$master"
+    for n in {1..100}; do [ "$master" = "$(cat /run/nginx/nginx.pid)" ] || break; sleep 0.1; done
+    again
+    cat /proc/$(cat /run/nginx/nginx.pid)/cmdline | tr '\\0' ' '
+    kill -TERM 1
+  ''; };
+}).init"#
+            .replace("ROOT", &support::checkout().display().to_string()),
+    );
+    // User 60 reads its configuration there.
+    let store = nixos.nix.store();
+    let open = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(store.parent().unwrap(), open).unwrap();
+    let container = "ip link set lo up
+echo 0 >/proc/sys/net/ipv4/ip_unprivileged_port_start
+for folder in /run /var/cache /var/log; do mount -t tmpfs tmpfs $folder; done
+exec \"$0\" /run/s6";
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "--net", "--pid", "--fork", "--mount-proc", "--kill-child"]);
+    command.args(["sh", "-euc", container]).arg(&init);
+    let (code, log) = Running::spawn(tempfile::tempdir().unwrap(), command, &[]).end();
+    assert_eq!(code, Some(0), "{log}");
+    order(
+        &log,
+        &[
+            "HTTP/1.1 200 OK",
+            "nginx under s6",
+            "runs as 60:60",
+            "folders 60:60:750 60:60:750 60:60:750",
+            "nginx failed with 137: starts again",
+            "nginx: master process",
+            "finish: 0",
+        ],
+    );
+}

@@ -23,6 +23,19 @@ let
       passAsFile = [ "text" ];
       PATH = path;
     };
+  # A folder, by the same shell.
+  folder =
+    name: script:
+    derivation {
+      inherit name;
+      system = builtins.currentSystem;
+      builder = "/bin/sh";
+      args = [
+        "-euc"
+        script
+      ];
+      PATH = path;
+    };
   # Something of this machine, in place of a package.
   here = name: {
     type = "derivation";
@@ -50,7 +63,17 @@ let
       bashInteractive = here "bash-interactive";
       coreutils = here "coreutils";
       hello = here "hello";
-      nginx = here "nginx";
+      # Debian has it where only root looks.
+      nginx = folder "nginx" ''
+        mkdir -p $out/bin
+        ln -s "$(PATH=$PATH:/usr/sbin command -v nginx || echo /nonexistent/nginx)" $out/bin/nginx
+      '';
+      writeTextDir =
+        name: text:
+        folder "text-dir" ''
+          mkdir $out
+          cp ${written name text "0444"} $out/${name}
+        '';
       nix = here "nix";
       cacert = here "cacert";
       gitMinimal = here "git";

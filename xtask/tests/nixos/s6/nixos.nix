@@ -102,6 +102,35 @@ let
         members = strings;
       };
     };
+  # The first lines say what the module of NixOS says; where temporary files are is for a Debian.
+  nginxConf = pkgs.writeText "nginx.conf" (
+    ''
+      pid /run/nginx/nginx.pid;
+      error_log stderr;
+      daemon off;
+      events { }
+      http {
+        access_log /var/log/nginx/access.log;
+    ''
+    + lib.concatMapStrings (use: "  ${use}_temp_path /var/cache/nginx/${use};\n") [
+      "client_body"
+      "fastcgi"
+      "proxy"
+      "scgi"
+      "uwsgi"
+    ]
+    + lib.concatStrings (
+      lib.mapAttrsToList (name: host: ''
+        server {
+          listen 0.0.0.0:80;
+          server_name ${name};
+          root ${host.root};
+        }
+      '') config.services.nginx.virtualHosts
+    )
+    + "}\n"
+  );
+  nginx = "${pkgs.nginx}/bin/nginx -c '${nginxConf}'";
   file =
     { config, name, ... }:
     {
@@ -189,10 +218,13 @@ in
       systemd.services.nginx = {
         wantedBy = [ "multi-user.target" ];
         after = [ "network.target" ];
-        preStart = "${pkgs.nginx}/bin/nginx -t";
+        preStart = "${nginx} -t";
         serviceConfig = {
-          ExecStart = "${pkgs.nginx}/bin/nginx -c /etc/nginx.conf -g 'daemon off;'";
-          ExecReload = [ "/bin/kill -HUP $MAINPID" ];
+          ExecStart = nginx;
+          ExecReload = [
+            "${nginx} -t"
+            "/bin/kill -HUP $MAINPID"
+          ];
           Restart = "always";
           RestartSec = "10s";
           User = "nginx";
@@ -200,9 +232,17 @@ in
           RuntimeDirectory = "nginx";
           RuntimeDirectoryMode = "0750";
           CacheDirectory = "nginx";
+          CacheDirectoryMode = "0750";
           LogsDirectory = "nginx";
+          LogsDirectoryMode = "0750";
           UMask = "0027";
-          AmbientCapabilities = [ "CAP_NET_BIND_SERVICE" ];
+          AmbientCapabilities = [
+            "CAP_NET_BIND_SERVICE"
+            "CAP_SYS_RESOURCE"
+          ];
+          NoNewPrivileges = true;
+          PrivateTmp = true;
+          ProcSubset = "pid";
           ProtectSystem = "strict";
           SystemCallFilter = [ "~@debug" ];
         };
