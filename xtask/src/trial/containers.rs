@@ -13,7 +13,9 @@ pub const CASES: &[Case] = &[
     Case { title: "create, look, run, stop, destroy", run: verbs },
     Case { title: "what it keeps outlives a stop and an update", run: kept },
     Case { title: "an update that does not boot changes nothing", run: bad_update },
+    Case { title: "an update that is interrupted leaves all as it was", run: interrupted_update },
     Case { title: "an update that was killed is mended", run: killed_update },
+    Case { title: "while a command runs in it, others work on it", run: meanwhile },
     Case { title: "an ephemeral one begins anew", run: ephemeral },
     Case { title: "addresses of its own, and the host's network", run: networks },
     Case { title: "bad input is told and changes nothing", run: bad_input },
@@ -153,22 +155,82 @@ fn bad_update(trial: &Trial<'_>) -> Result<()> {
     nothing_left(trial, name)
 }
 
+/// Ctrl-C reaches the program and the engine's client; at any step.
+fn interrupted_update(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-cut";
+    let hangs = variant(trial, "hangs", "CMD [\"/bin/sh\", \"-c\", \"sleep 1000\"]")?;
+    up(trial, name, &[])?;
+    let program = trial.program.display().to_string();
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        for seconds in ["0.5", "1", "1.5", "6"] {
+            let words =
+                ["--preserve-status", "--signal", signal, seconds, &program, "update", name];
+            let said = trial.beside("timeout", &[&words[..], &["--image", &hangs]].concat())?;
+            trial.compare(&format!("update, SIG{signal} after {seconds} s"), &said, code, &[]);
+            status(trial, name, "up")?;
+            let filter = format!("name=^/?{name}.new$");
+            let left = trial.ask(&["ps", "--all", "--quiet", "--filter", &filter])?;
+            trial.same("what is left of the new one", &left, "");
+        }
+    }
+    trial.expect(&["destroy", name], 0, &[])?;
+    trial.ask(&["rmi", &hangs])?;
+    nothing_left(trial, name)
+}
+
+fn meanwhile(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-busy";
+    up(trial, name, &[])?;
+    let script = r#"
+"$0" run "$1" -- sh -c 'touch /run/busy; sleep 1000' &
+until "$0" run "$1" -- test -e /run/busy; do sleep 0.2; done
+set -e
+"$0" status "$1"
+"$0" show-ip "$1"
+"$0" stop "$1"
+! wait $!
+"#;
+    let program = trial.program.display().to_string();
+    let said = trial.beside("sh", &["-c", script, &program, name])?;
+    trial.compare("status, show-ip, run and stop while a command runs", &said, 0, &["up"]);
+    status(trial, name, "down")?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, name)
+}
+
+/// What `kill -9` leaves at each step is put right by the next verb that changes something, and by no other.
 fn killed_update(trial: &Trial<'_>) -> Result<()> {
     let name = "pbtest-killed";
     up(trial, name, &[])?;
-    // Killed before the new one was known to be good.
-    let new = format!("{name}.new");
-    trial.ask(&["create", "--name", &new, &trial.image])?;
-    trial.expect(&["status", name], 0, &["was interrupted: pbtest-killed is as before", "up"])?;
-    // Killed between the two renamings.
-    let old = format!("{name}.old");
-    let create = ["create", "--name", &new, "--label", "plainboot.container=1", &trial.image];
+    let [new, old] = ["new", "old"].map(|step| format!("{name}.{step}"));
+    let ours = ["--label", "plainboot.container=1", "--label", "plainboot.was-up=1"];
+    let create = [&["create", "--name", new.as_str()][..], &ours, &[&trial.image]].concat();
+    // Before the one was stopped.
     trial.ask(&create)?;
+    status(trial, name, "up")?;
+    trial.ask(&["inspect", &new])?;
+    trial.expect(&["start", name], 0, &["was cut short: pbtest-killed is as before", "up already"])?;
+    // While the new one boots.
+    trial.ask(&create)?;
+    trial.ask(&["stop", name])?;
+    trial.ask(&["start", &new])?;
+    status(trial, name, "down")?;
+    trial.expect(&["list"], 0, &[name])?;
+    trial.expect(&["start", name], 0, &["is as before", "up already"])?;
+    // Between the two renamings.
+    trial.ask(&create)?;
+    trial.ask(&["stop", name])?;
     trial.ask(&["rename", name, &old])?;
-    trial.expect(&["status", name], 0, &["finishing it", "down"])?;
-    // Killed before the new one got its name, and it is gone.
+    trial.expect(&["status", name], 1, &["a change was cut short", "plainboot-container start"])?;
+    trial.expect(&["start", name], 0, &["finishing it"])?;
+    status(trial, name, "up")?;
+    // Before the new one got its name, and it is gone.
     trial.ask(&["rename", name, &old])?;
-    trial.expect(&["status", name], 0, &["down"])?;
+    trial.expect(&["start", name], 0, &["up already"])?;
+    // What another has made stays, whatever its name.
+    trial.ask(&["create", "--name", &old, &trial.image])?;
+    trial.expect(&["restart", name], 0, &[])?;
+    trial.ask(&["rm", &old])?;
     trial.expect(&["destroy", name], 0, &[])?;
     nothing_left(trial, name)
 }

@@ -110,6 +110,15 @@ impl<'e> Trial<'e> {
         Ok(call.deadline(self.engine.patience(Duration::from_secs(180))).output()?.into())
     }
 
+    /// Calls another one, such as a shell that calls the program.
+    ///
+    /// # Errors
+    /// As [`Trial::call`].
+    pub fn beside(&self, program: &str, words: &[&str]) -> Result<Said> {
+        let call = self.engine.beside(Path::new(program)).args(words);
+        Ok(call.deadline(self.engine.patience(Duration::from_secs(180))).output()?.into())
+    }
+
     /// Calls the program, and notes if its exit code is another, or a text is in neither output.
     ///
     /// # Errors
