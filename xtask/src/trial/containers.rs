@@ -16,6 +16,7 @@ pub const CASES: &[Case] = &[
     Case { title: "an update that is interrupted leaves all as it was", run: interrupted_update },
     Case { title: "an update that was killed is mended", run: killed_update },
     Case { title: "while a command runs in it, others work on it", run: meanwhile },
+    Case { title: "a create that fails leaves what was there", run: failed_create },
     Case { title: "an ephemeral one begins anew", run: ephemeral },
     Case { title: "addresses of its own, and the host's network", run: networks },
     Case { title: "bad input is told and changes nothing", run: bad_input },
@@ -235,6 +236,31 @@ fn killed_update(trial: &Trial<'_>) -> Result<()> {
     nothing_left(trial, name)
 }
 
+/// A `create` that comes to nothing takes away what it has made, and not what was kept before.
+fn failed_create(trial: &Trial<'_>) -> Result<()> {
+    let name = "pbtest-again";
+    let before = "plainboot-pbtest-again-var";
+    let image = trial.image.as_str();
+    let words = ["create", name, "--image", image, "--memory", "much"];
+    let addresses = ["--host-address", HOST_ADDRESS, "--local-address", "192.168.213.11"];
+    trial.expect(&[&words[..], &addresses].concat(), 1, &["docker create"])?;
+    nothing_left(trial, name)?;
+    trial.same("what is left of the network", &network_ids(trial)?, "");
+
+    trial.ask(&["volume", "create", "--label", "plainboot.of=pbtest-again", before])?;
+    trial.expect(&words, 1, &["docker create"])?;
+    let volumes = ["volume", "ls", "--quiet", "--filter", "label=plainboot.of=pbtest-again"];
+    trial.same("what is left of its volumes", &trial.ask(&volumes)?, before);
+    let kept = format!("pbtest-again has what is kept in {before} from before");
+    trial.expect(&["create", name, "--image", image], 0, &[&kept])?;
+    trial.expect(&["destroy", name], 0, &[])?;
+    nothing_left(trial, name)
+}
+
+fn network_ids(trial: &Trial<'_>) -> Result<String> {
+    trial.ask(&["network", "ls", "--quiet", "--filter", "name=plainboot-192.168.213"])
+}
+
 fn ephemeral(trial: &Trial<'_>) -> Result<()> {
     let name = "pbtest-ephemeral";
     up(trial, name, &["--ephemeral"])?;
@@ -265,9 +291,7 @@ fn networks(trial: &Trial<'_>) -> Result<()> {
     trial.expect(&["start", second], 0, &[])?;
     trial.expect(&["show-ip", second], 0, &["192.168.213.12"])?;
     trial.expect(&["destroy", second], 0, &[])?;
-    let left =
-        trial.ask(&["network", "ls", "--quiet", "--filter", "name=plainboot-192.168.213"])?;
-    trial.same("what is left of the network", &left, "");
+    trial.same("what is left of the network", &network_ids(trial)?, "");
 
     let name = "pbtest-host";
     up(trial, name, &["--network", "host"])?;
