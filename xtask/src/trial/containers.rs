@@ -267,6 +267,11 @@ fn ephemeral(trial: &Trial<'_>) -> Result<()> {
     trial.expect(&["run", name, "--", "touch", "/var/lib/state"], 0, &[])?;
     trial.expect(&["restart", name], 0, &[])?;
     trial.expect(&["run", name, "--", "test", "!", "-e", "/var/lib/state"], 0, &[])?;
+    // Killed when the old one was gone: its definition is not lost.
+    trial.ask(&["stop", name])?;
+    trial.ask(&["rename", name, "pbtest-ephemeral.new"])?;
+    trial.expect(&["start", name], 0, &["finishing it"])?;
+    status(trial, name, "up")?;
     trial.expect(&["destroy", name], 0, &[])?;
     nothing_left(trial, name)
 }
@@ -320,6 +325,11 @@ fn bad_input(trial: &Trial<'_>) -> Result<()> {
         (&["create", "pbtest-x", "--image", ""], 2, &["is empty"]),
         (&["create", "pbtest-x", "--image", image, "--archive", "a"], 2, &["one source is enough"]),
         (&["create", "pbtest-x", "--image", image, "--privileged"], 2, &["is no option of create"]),
+        (
+            &["create", "pbtest-x", "--image", image, "--ephemeral", "--auto-start"],
+            2,
+            &["exclude one another", "plainboot-container start pbtest-x"],
+        ),
         (&["create", "pbtest-x", "--image", "pbtest-none:1"], 1, &["hint: "]),
         (&["create", "pbtest-x", "--archive", "/nonexistent"], 1, &["cannot read /nonexistent"]),
         (&["create", "pbtest-x", "--archive", &empty], 1, &["docker load"]),
