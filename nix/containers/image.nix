@@ -3,8 +3,10 @@
 # The image of a container that `plainboot-container` makes of a configuration or of a flake.
 {
   name,
-  # A module, or the path of one.
+  # A module.
   configuration ? null,
+  # The path of one, as a string: in an argument of a command, a path cannot have spaces.
+  file ? null,
   # FLAKE#CONFIGURATION
   flake ? null,
   nixpkgs ? <nixpkgs>,
@@ -30,10 +32,11 @@ let
 
   evaluated =
     if flake == null then
-      import "${nixpkgs}/nixos" {
+      # Not in a string: Nix would copy all of it to its store.
+      import (nixpkgs + "/nixos") {
         configuration.imports = [
           ../modules
-          configuration
+          (if file == null then configuration else /. + file)
           ours
         ];
       }

@@ -322,6 +322,93 @@ fn a_container_is_built_of_a_configuration_and_of_a_flake() {
     );
 }
 
+/// By a real Nix, whatever folder the command is called in, and at the next update too. In place of an engine
+/// and of nix-build are programs that note what they are asked.
+#[test]
+fn the_command_builds_from_what_is_in_its_folder() {
+    let Some(nixos) = Nixos::find() else { return };
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name);
+    let write = |name: &str, text: &str| {
+        std::fs::create_dir_all(path(name).parent().unwrap()).unwrap();
+        std::fs::write(path(name), text).unwrap();
+    };
+    let program = |name: &str, text: &str| {
+        write(name, &format!("#!/bin/sh\n{text}\n"));
+        let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+        std::fs::set_permissions(path(name), all).unwrap();
+    };
+    program(
+        "programs/engine",
+        "case $1:$2 in *:inspect) exit 1 ;; load:*) echo Loaded image: built ;; \
+create:*) printf '%s\\n' \"$@\" | grep ^plainboot.source= >\"$OUT/source\" ;; esac",
+    );
+    program(
+        "programs/nix-build",
+        "shift; nix-instantiate --eval --strict --json -A arguments.config.ExposedPorts \"$@\" \
+>\"$OUT/ports\" && echo \"$OUT/ports\"",
+    );
+    let module = "{ networking.firewall.allowedTCPPorts = [ 81 ]; }";
+    write("a b/web.nix", module);
+    let root = checkout().display();
+    let nixpkgs = checkout().join("xtask/tests/nixos/containers/nixpkgs");
+    write(
+        "flake/flake.nix",
+        &format!(
+            "{{ outputs = _: {{ nixosConfigurations.web = import {}/nixos {{ configuration = {module}; }}; }}; }}",
+            nixpkgs.display()
+        ),
+    );
+    let create = |folder: &str, words: &str| {
+        let script = format!(
+            "cd '{}' && export OUT={} PATH={}:$PATH NIX_PATH=nixpkgs={} PLAINBOOT={root} PLAINBOOT_ENGINE=engine; {} create pbtest-built {words}",
+            path(folder).display(),
+            dir.path().display(),
+            path("programs").display(),
+            nixpkgs.display(),
+            command().display(),
+        );
+        let seen = nixos.nix.run("sh", &["-c", &script]);
+        let read = |name: &str| std::fs::read_to_string(path(name)).unwrap_or_default();
+        let made = (read("ports").trim().to_owned(), read("source").trim().to_owned());
+        for name in ["ports", "source"] {
+            let _ = std::fs::remove_file(path(name));
+        }
+        (seen, made)
+    };
+    let at = |name: &str| path(name).display().to_string();
+    for (folder, words, source) in [
+        ("flake", "--flake .#web", format!("--flake' '{}#web", at("flake"))),
+        ("flake", "--flake '#web'", format!("--flake' '{}#web", at("flake"))),
+        ("a b", "--flake ../flake#web", format!("--flake' '{}#web", at("flake"))),
+        (".", "--flake path:flake#web", format!("--flake' 'path:{}#web", at("flake"))),
+        (".", &format!("--flake {}#web", at("flake")), format!("--flake' '{}#web", at("flake"))),
+        ("a b", "--config-file web.nix", format!("--config-file' '{}", at("a b/web.nix"))),
+        (".", "--config-file 'a b/web.nix'", format!("--config-file' '{}", at("a b/web.nix"))),
+        (
+            ".",
+            "--config 'networking.firewall.allowedTCPPorts = [ 81 ]; # web'",
+            "--config' 'networking.firewall.allowedTCPPorts = [ 81 ]; # web".to_owned(),
+        ),
+    ] {
+        let (seen, made) = create(folder, words);
+        assert!(seen.ok, "{words}: {}", seen.stderr);
+        let source = format!("plainboot.source='{source}'");
+        assert_eq!(made, ("{\"81/tcp\":{}}".to_owned(), source), "{words}: {}", seen.stderr);
+    }
+    for (words, part) in [
+        ("--flake ./none#web", "there is no folder ./none"),
+        ("--flake 'a b#web'", "Nix takes no flake of this name"),
+        ("--flake './a b#web'", "move it to where the path has no space"),
+        ("--config-file none.nix", "cannot read none.nix"),
+        ("--flake ./flake#other", "has no nixosConfigurations.other; there are: web"),
+    ] {
+        let (seen, made) = create(".", words);
+        assert!(!seen.ok && seen.stderr.contains(part), "{words}: {}", seen.stderr);
+        assert_eq!(made.1, "", "{words}");
+    }
+}
+
 #[test]
 fn the_command_is_clean_shell_and_its_help_has_every_verb() {
     let help =
