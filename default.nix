@@ -9,7 +9,7 @@ let
   s6Images = import ./nix/s6-images { inherit pkgs; };
   lib = import ./nix/lib { inherit (pkgs.lib) warn; } // s6Images.lib;
 
-  example = import "${pkgs.path}/nixos" {
+  example = import (pkgs.path + "/nixos") {
     inherit (pkgs.stdenv.hostPlatform) system;
     configuration.imports = [
       ./nix/modules

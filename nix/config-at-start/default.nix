@@ -4,7 +4,7 @@
 {
   pkgs ? import <nixpkgs> { },
 }:
-(import "${pkgs.path}/nixos" {
+(import (pkgs.path + "/nixos") {
   inherit (pkgs.stdenv.hostPlatform) system;
   configuration.imports = [
     ../modules

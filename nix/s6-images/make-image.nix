@@ -10,7 +10,7 @@ module:
 let
   inherit (pkgs) lib;
 
-  bare = import "${pkgs.path}/nixos/lib/eval-config.nix" {
+  bare = import (pkgs.path + "/nixos/lib/eval-config.nix") {
     inherit lib;
     # That of `pkgs`, below.
     system = null;
