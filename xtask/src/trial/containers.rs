@@ -291,12 +291,20 @@ fn networks(trial: &Trial<'_>) -> Result<()> {
         "plainboot-192.168.213.10",
     ])?;
     trial.same("the network", &network, "192.168.213.8/29 192.168.213.10");
+    let create = ["create", "pbtest-net3", "--image", &trial.image];
+    let beyond = [&create[..], &host[..], &["--local-address", "192.168.213.200"]].concat();
+    trial.expect(&beyond, 1, &["is no address of the network", "is 192.168.213.8/29"])?;
     trial.expect(&["stop", second], 0, &[])?;
     trial.expect(&["destroy", first], 0, &[])?;
     trial.expect(&["start", second], 0, &[])?;
     trial.expect(&["show-ip", second], 0, &["192.168.213.12"])?;
     trial.expect(&["destroy", second], 0, &[])?;
     trial.same("what is left of the network", &network_ids(trial)?, "");
+    // With nobody in it, it is made anew.
+    let subnet = ["--subnet", "192.168.213.8/30", &format!("plainboot-{HOST_ADDRESS}")];
+    trial.ask(&[&["network", "create", "--label", "plainboot.container=1"], &subnet[..]].concat())?;
+    trial.expect(&beyond, 0, &[])?;
+    trial.expect(&["destroy", "pbtest-net3"], 0, &[])?;
 
     let name = "pbtest-host";
     up(trial, name, &["--network", "host"])?;
@@ -357,6 +365,20 @@ fn bad_input(trial: &Trial<'_>) -> Result<()> {
             ],
             2,
             &["\"10.0.0\" is no IPv4 address"],
+        ),
+        (
+            &[
+                "create",
+                "pbtest-x",
+                "--image",
+                image,
+                "--host-address",
+                "10.0.0.1",
+                "--local-address",
+                "10.0.0.08",
+            ],
+            2,
+            &["\"10.0.0.08\" is no IPv4 address"],
         ),
         (&["create", "pbtest-x", "--image", image, "--memory", "much"], 1, &["docker create"]),
         (
