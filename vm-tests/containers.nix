@@ -70,6 +70,15 @@
     with subtest("the limit is the engine's"):
         machine.succeed("test \"$(${backend} inspect --format '{{.HostConfig.Memory}}' web)\" = 536870912")
 
+    with subtest("its network is made once, and goes with its unit"):
+        machine.succeed("systemctl stop plainboot-network-192.168.100.10.service")
+        machine.fail("${backend} network inspect plainboot-192.168.100.10")
+        machine.succeed("systemctl start ${backend}-web.service")
+        machine.wait_until_succeeds("curl --fail --silent http://192.168.100.11/ | grep 'from a container'", 120)
+        # It is there already when the power has failed.
+        machine.succeed("systemctl cat plainboot-network-192.168.100.10.service | sed -n 's/^ExecStart=//p' | sh -e")
+        machine.succeed("curl --fail --silent http://192.168.100.11/ | grep 'from a container'")
+
     with subtest("a container with the store of the host"):
         machine.succeed("plainboot-container start shared")
         machine.wait_until_succeeds("plainboot-container run shared -- systemctl is-system-running", 120)

@@ -14,7 +14,9 @@ let
   number =
     text:
     let
-      parts = builtins.match "([0-9]{1,3})\\.([0-9]{1,3})\\.([0-9]{1,3})\\.([0-9]{1,3})" text;
+      # With a zero before it, a part would be octal for some.
+      part = "(0|[1-9][0-9]{0,2})";
+      parts = builtins.match "${part}\\.${part}\\.${part}\\.${part}" text;
       values = map toInt parts;
     in
     if parts == null || !all (value: value <= 255) values then
@@ -35,6 +37,31 @@ let
   power = bits: foldl' (product: _: product * 2) 1 (range 1 bits);
 in
 {
+  # { name = "192.168.100.8/29"; } -> texts, for each two that have an address in common.
+  overlaps =
+    subnets:
+    let
+      span =
+        name:
+        let
+          parts = lib.splitString "/" subnets.${name};
+          low = number (builtins.head parts);
+        in
+        {
+          inherit low;
+          high = low + power (32 - toInt (lib.last parts)) - 1;
+        };
+      shared = one: other: (span one).low <= (span other).high && (span other).low <= (span one).high;
+      names = builtins.attrNames subnets;
+      said = name: "${name} (${subnets.${name}})";
+    in
+    lib.concatLists (
+      lib.imap1 (
+        next: one:
+        map (other: "${said one} and ${said other}") (builtins.filter (shared one) (lib.drop next names))
+      ) names
+    );
+
   subnet =
     addresses:
     let

@@ -39,6 +39,11 @@ let
   shares = attrValues (filterAttrs (_: hasAddresses) cfg);
   # One network for all containers that have the same address of the host; it must hold them all.
   networks = lib.groupBy (one: one.hostAddress) shares;
+  subnetOf = host: users: addresses.subnet ([ host ] ++ map (one: one.localAddress) users);
+  overlapping = map (
+    two:
+    "virtualisation.systemdContainers: the networks of hostAddress ${two} overlap; give their containers the same hostAddress, or addresses further apart"
+  ) (addresses.overlaps (lib.mapAttrs subnetOf networks));
 
   volume =
     mount:
@@ -166,7 +171,7 @@ in
     assertions = map (message: {
       assertion = false;
       inherit message;
-    }) (concatLists (mapAttrsToList errors cfg));
+    }) (concatLists (mapAttrsToList errors cfg) ++ overlapping);
 
     warnings = concatMap (
       name:
@@ -189,11 +194,16 @@ in
           serviceConfig.RemainAfterExit = true;
           script = ''
             # Another subnet, if an address is new: containers of this network stop first.
-            wanted="${addresses.subnet ([ host ] ++ map (one: one.localAddress) users)}"
+            wanted="${subnetOf host users}"
             seen=$(${backend} network inspect --format '{{ range .IPAM.Config }}{{ .Subnet }}{{ end }}' plainboot-${host} 2>/dev/null) || :
             [ "$seen" = "$wanted" ] && exit
             [ -z "$seen" ] || ${backend} network rm plainboot-${host}
             ${backend} network create --label plainboot.container=declared --subnet "$wanted" --gateway ${host} plainboot-${host}
+          '';
+          # Its containers have stopped before, as they require it. It stays for one of somebody else, who may
+          # have stopped it too: an engine would give it away.
+          preStop = ''
+            [ -n "$(${backend} ps --all --quiet --filter network=plainboot-${host})" ] || ${backend} network rm plainboot-${host}
           '';
         }
       ) networks

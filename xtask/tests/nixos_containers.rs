@@ -104,6 +104,8 @@ fn a_container_of_nixos_becomes_one_of_the_engine() {
         script.contains("wanted=\"192.168.100.8/29\"")
             && script.contains("--gateway 192.168.100.10")
     );
+    let stop = seen["network"]["preStop"].as_str().unwrap();
+    assert!(stop.contains("|| docker network rm plainboot-192.168.100.10\n"), "{stop}");
     assert_eq!(
         seen["unit"],
         json!({
@@ -266,10 +268,33 @@ fn networks_are_as_small_as_their_addresses_allow() {
         ("\"10.0.0.1\" \"10.0.0.1\"", "the same"),
         ("\"10.0.0.1\" \"11.0.0.1\"", "cannot be in one network"),
         ("\"10.0.0.1\" \"10.0.0.256\"", "\"10.0.0.256\" is no IPv4 address"),
+        ("\"10.0.0.1\" \"10.0.0.010\"", "\"10.0.0.010\" is no IPv4 address"),
     ] {
         let seen = eval(&nixos, "{ }", &format!("e.addresses.subnet [ {addresses} ]"));
         assert!(!seen.ok && seen.stderr.contains(part), "{}", seen.stderr);
     }
+    let errors = |other: &str| {
+        let one = |name: &str, host: &str, local: &str| {
+            format!(
+                "{name} = {{ config = {{ }}; privateNetwork = true; hostAddress = \"{host}\"; localAddress = \"{local}\"; }};"
+            )
+        };
+        let module = format!(
+            "{{ virtualisation.systemdContainers = {{ {} {} }}; }}",
+            one("web", "10.0.0.10", "10.0.0.11"),
+            one("db", other, "10.0.0.13"),
+        );
+        json(&nixos, &module, "e.errors")
+    };
+    assert_eq!(errors("10.0.0.10"), json!([]));
+    assert_eq!(errors("10.0.0.20")[1], json!(null));
+    assert!(
+        errors("10.0.0.20")[0].as_str().unwrap().contains(
+            "hostAddress 10.0.0.10 (10.0.0.8/29) and 10.0.0.20 (10.0.0.0/27) overlap; give"
+        ),
+        "{}",
+        errors("10.0.0.20")
+    );
 }
 
 #[test]
