@@ -146,6 +146,14 @@ in
 {
   inherit words;
 
+  # line -> the characters before its program, such as "-" and "@".
+  prefix =
+    line:
+    let
+      trimmed = lib.trim line;
+    in
+    lib.removeSuffix (flags trimmed).text trimmed;
+
   # name of the unit -> how to become its user (a prefix, with a space) -> shell -> line
   # -> { command, mayFail }; `command` can follow `exec`.
   translate =

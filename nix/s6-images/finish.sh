@@ -4,7 +4,9 @@
 # After the service has ended; its folder is the working directory. $1: its exit code, 256 if it died of
 # signal $2. Ends with 125 if s6 must not start it again.
 export PATH="${PATH:+$PATH:}@path@"
+ignore_failure=@ignoreFailure@
 on_failure=@onFailure@
+on_signal=@onSignal@
 on_success=@onSuccess@
 
 # What it leaves behind goes with it, as under systemd. The workers of an nginx whose master was killed hold
@@ -23,15 +25,16 @@ fi
 # As systemd has it, these signals are an orderly end: HUP, INT, PIPE, TERM.
 case $1:$2 in
 0:* | 256:1 | 256:2 | 256:13 | 256:15) code=0 ;;
-256:*) code=$((128 + $2)) ;;
-*) code=$1 ;;
+256:*) code=$((128 + $2)) again=$on_signal ;;
+*) code=$1 again=$on_failure ;;
 esac
+[ "$ignore_failure" = no ] || code=0
 
 if [ "$code" -eq 0 ]; then
     [ "$on_success" = yes ] || exit 125
     exit 0
 fi
-if [ "$on_failure" = yes ]; then
+if [ "$again" = yes ]; then
     echo "[init] @service@ failed with $code: starts again"
     exit 0
 fi

@@ -147,6 +147,21 @@ let
         '';
       };
 
+      restartOnSignal = mkOption {
+        type = types.bool;
+        default = false;
+        description = ''
+          Whether s6 starts a `long-run` service again that dies of a signal (other than SIGTERM, SIGINT,
+          SIGHUP or SIGPIPE), also without {option}`restartOnFailure`.
+        '';
+      };
+
+      ignoreFailure = mkOption {
+        type = types.bool;
+        default = false;
+        description = "Whether a `long-run` service that fails is taken for one that ends by itself.";
+      };
+
       restartOnSuccess = mkOption {
         type = types.bool;
         default = true;

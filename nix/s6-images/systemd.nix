@@ -311,6 +311,7 @@ let
     let
       restart = one "Restart" "no" service;
       late = isLate [ ] name;
+      start = every "ExecStart" service;
       s6Type =
         if !isOneshot service then
           "long-run"
@@ -328,10 +329,14 @@ let
       restartOnFailure = elem restart [
         "always"
         "on-failure"
+      ];
+      # No service has a watchdog here, so that on-watchdog never does.
+      restartOnSignal = elem restart [
         "on-abnormal"
         "on-abort"
-        "on-watchdog"
       ];
+      ignoreFailure =
+        s6Type == "long-run" && lib.any (line: lib.hasInfix "-" (commandLine.prefix (toString line))) start;
       restartOnSuccess = elem restart [
         "always"
         "on-success"

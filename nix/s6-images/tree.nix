@@ -67,7 +67,9 @@ let
         common
         // {
           service = service.name;
+          ignoreFailure = boolean service.ignoreFailure;
           onFailure = boolean service.restartOnFailure;
+          onSignal = boolean (service.restartOnFailure || service.restartOnSignal);
           onSuccess = boolean service.restartOnSuccess;
         }
       )

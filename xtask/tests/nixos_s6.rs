@@ -161,6 +161,39 @@ fn services_of_nixos_become_services_of_s6() {
     );
 }
 
+/// As in the table of `Restart=` in systemd.service(5).
+#[test]
+fn a_restart_of_systemd_is_one_of_s6() {
+    let Some(nixos) = Nixos::find() else { return };
+    let restarts = |settings: &str| {
+        json(
+            &nixos,
+            &format!(
+                r#"let s = (makeImage {{ image.name = "a"; systemd.services.a.serviceConfig = {{ {settings} }}; }}).config.s6.services.a;
+in [ s.restartOnFailure s.restartOnSignal s.restartOnSuccess s.ignoreFailure ]"#
+            ),
+        )
+    };
+    for (mode, failure, signal, success) in [
+        ("no", false, false, false),
+        ("always", true, false, true),
+        ("on-success", false, false, true),
+        ("on-failure", true, false, false),
+        ("on-abnormal", false, true, false),
+        ("on-abort", false, true, false),
+        ("on-watchdog", false, false, false),
+    ] {
+        assert_eq!(
+            restarts(&format!("ExecStart = \"/b\"; Restart = \"{mode}\";")),
+            json!([failure, signal, success, false]),
+            "{mode}"
+        );
+    }
+    for (line, ignored) in [("-/b", true), ("@-/b c", true), ("+/b -", false), ("/b-c", false)] {
+        assert_eq!(restarts(&format!("ExecStart = \"{line}\";"))[3], ignored, "{line}");
+    }
+}
+
 #[test]
 fn what_s6_cannot_do_is_an_error_with_the_remedy() {
     let Some(nixos) = Nixos::find() else { return };

@@ -180,6 +180,27 @@ fn what_a_service_leaves_behind_goes_with_it() {
 }
 
 #[test]
+fn a_signal_is_another_end_than_a_code() {
+    let Some(nixos) = Nixos::find() else { return };
+    if !have_s6() {
+        return;
+    }
+    for (end, code) in [("kill -KILL $$", 7), ("exit 3", 3)] {
+        let services = format!(
+            "{{ d = {{ script = \"[ -e $OUT/again ] && exit 7; touch $OUT/again; {end}\"; restartOnSignal = true; }}; }}"
+        );
+        let (ended, log) = Running::start(&init(&nixos, &services), &[]).end();
+        assert_eq!(ended, Some(code), "{services}\n{log}");
+    }
+    let ignored = r#"{ d = { script = "echo ran; [ -e $OUT/again ] && exec sleep 1000; touch $OUT/again; exit 3"; ignoreFailure = true; }; }"#;
+    let mut running = Running::start(&init(&nixos, ignored), &[]);
+    running.wait_for("ran\nran\n");
+    running.signal(rustix::process::Signal::TERM);
+    let (ended, log) = running.end();
+    assert!(ended == Some(0) && !log.contains("failed"), "{log}");
+}
+
+#[test]
 fn services_end_by_their_signal_and_in_time() {
     let Some(nixos) = Nixos::find() else { return };
     if !have_s6() {
