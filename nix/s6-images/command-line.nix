@@ -18,17 +18,60 @@ let
     ;
 
   escapes = {
+    a = character "0007";
+    b = character "0008";
+    f = character "000c";
     n = "\n";
-    t = "\t";
-    s = " ";
     r = "\r";
+    s = " ";
+    t = "\t";
+    v = character "000b";
+    "\\" = "\\";
+    "\"" = "\"";
+    "'" = "'";
   };
+  # "00e9" -> "é"
+  character = hex: builtins.fromJSON "\"\\u${hex}\"";
+  # What follows a backslash -> the text that systemd makes of both; see "QUOTING" in systemd.syntax(7). What
+  # is no escape it keeps, with the backslash.
+  unescape =
+    text: sequence:
+    let
+      hex = builtins.match "x([0-7][0-9a-fA-F])|u([0-9a-fA-F]{4})|U0000([0-9a-fA-F]{4})" sequence;
+      octal = builtins.match "([01])([0-7])([0-7])" sequence;
+      digit = place: lib.toInt (elemAt octal place);
+      code = lib.fixedWidthString 4 "0" (
+        lib.toLower (
+          if hex != null then
+            lib.findFirst (found: found != null) "" hex
+          else if octal != null then
+            lib.toHexString (digit 0 * 64 + digit 1 * 8 + digit 2)
+          else
+            ""
+        )
+      );
+    in
+    if escapes ? ${sequence} then
+      escapes.${sequence}
+    else if builtins.match "x[89a-fA-F].|[23]..|U[0-9a-fA-F]{8}" sequence != null && hex == null then
+      # A part of a character, and one that JSON has in two parts.
+      throw "write the character instead of \\${sequence}, in: ${text}"
+    else if code == "0000" || builtins.match "d[89a-f].." code != null then
+      "\\${sequence}"
+    else
+      character code;
 
-  # text -> words, without quotes and escapes. `word` is null between words.
-  words =
+  # text -> [ { text; bare; } ], without quotes and escapes; `bare`: it had none. `word` is null between words.
+  parse =
     text:
     let
-      put = state: char: state // { word = (if state.word == null then "" else state.word) + char; };
+      put =
+        state: string: bare:
+        state
+        // {
+          word = (if state.word == null then "" else state.word) + string;
+          bare = state.bare && bare;
+        };
       close =
         state:
         if state.word == null then
@@ -36,19 +79,23 @@ let
         else
           state
           // {
-            words = state.words ++ [ state.word ];
+            words = state.words ++ [
+              {
+                text = state.word;
+                inherit (state) bare;
+              }
+            ];
             word = null;
+            bare = true;
           };
       step =
         state: char:
-        if state.escaped then
-          put (state // { escaped = false; }) (escapes.${char} or char)
-        else if char == "\\" then
-          state // { escaped = true; }
+        if builtins.isList char then
+          put state (unescape text (head char)) false
         else if state.quote != "" then
-          if char == state.quote then state // { quote = ""; } else put state char
+          if char == state.quote then state // { quote = ""; } else put state char false
         else if char == "\"" || char == "'" then
-          put (state // { quote = char; }) ""
+          put (state // { quote = char; }) "" false
         else if
           lib.elem char [
             " "
@@ -58,18 +105,20 @@ let
         then
           close state
         else
-          put state char;
+          put state char true;
+      # Escapes are lists of one, and the rest single characters.
+      tokens = lib.concatMap (
+        part: if builtins.isString part then stringToCharacters part else [ part ]
+      ) (builtins.split "\\\\(x[0-9a-fA-F]{2}|[0-7]{3}|u[0-9a-fA-F]{4}|U[0-9a-fA-F]{8}|.)" text);
       end = foldl' step {
         words = [ ];
         word = null;
+        bare = true;
         quote = "";
-        escaped = false;
-      } (stringToCharacters text);
+      } tokens;
     in
-    if end.quote != "" || end.escaped then
-      throw "a quote or an escape is not closed in: ${text}"
-    else
-      (close end).words;
+    if end.quote != "" then throw "a quote is not closed in: ${text}" else (close end).words;
+  words = text: map (word: word.text) (parse text);
 
   # The specifiers that have a meaning in an image; see "SPECIFIERS" in systemd.unit(5).
   specify =
@@ -160,13 +209,20 @@ in
     name: become: shell: line:
     let
       marked = flags (lib.trim line);
-      list = words (specify name marked.text);
+      found = parse marked.text;
+      # So that it is an argument.
+      list = map (word: if word.text == "\\;" then ";" else specify name word.text) found;
       shown = map (if marked ? ":" then escapeShellArg else expand) list;
       user = if marked ? "+" || marked ? "!" then "" else become;
     in
     if list == [ ] then
       throw "an empty command"
-    else if lib.elem ";" list then
+    else if
+      lib.elem {
+        text = ";";
+        bare = true;
+      } found
+    then
       throw "several commands in one line: ${line}"
     else if marked ? "@" && length list < 2 then
       throw "@ without a name for the program: ${line}"

@@ -259,34 +259,50 @@ let
         "exec ${(lineOf (lib.head start)).command}\n"
     );
 
-  # "5min 20s" and numbers of seconds -> milliseconds.
+  # "5min 20s" and numbers of seconds -> milliseconds, 0 if it is for ever; see "PARSING TIME SPANS" in
+  # systemd.time(7).
   milliseconds =
-    value:
+    key: name: value:
     let
-      units = {
-        ms = 1;
-        s = 1000;
-        sec = 1000;
-        "" = 1000;
-        m = 60000;
-        min = 60000;
-        h = 3600000;
-      };
-      part = text: builtins.match " *([0-9]+) *([a-z]*)(.*)" text;
+      second = 1000;
+      day = 86400 * second;
+      units =
+        lib.concatMapAttrs (names: length: lib.genAttrs (lib.splitString " " names) (_: length)) {
+          "usec us μs" = 0.001;
+          "msec ms" = 1;
+          "seconds second sec s" = second;
+          "minutes minute min m" = 60 * second;
+          "hours hour hr h" = 3600 * second;
+          "days day d" = day;
+          "weeks week w" = 7 * day;
+          # Of 30.44 and 365.25 days.
+          "months month M" = 2630016 * second;
+          "years year y" = 31557600 * second;
+        }
+        // {
+          "" = second;
+        };
       go =
         text:
         let
-          found = part text;
+          found = builtins.match "[[:space:]]*([0-9]+(\\.[0-9]+)?)[[:space:]]*([^0-9[:space:]]*)(.*)" text;
+          unit = lib.elemAt found 2;
+          # As 007 is no number in JSON.
+          number = builtins.fromJSON (lib.head (builtins.match "0*([0-9].*)" (lib.head found)));
         in
-        if builtins.match " *" text != null then
+        if builtins.match "[[:space:]]*" text != null then
           0
-        else if found == null || !(units ? ${lib.elemAt found 1}) then
-          # Such as "infinity".
-          0
+        else if found == null || !(units ? ${unit}) then
+          throw "systemd.services.${name}: ${key}=${toString value} is no time span, such as 90, 1min 30s or infinity"
         else
-          lib.toInt (lib.head found) * units.${lib.elemAt found 1} + go (lib.elemAt found 2);
+          number * units.${unit} + go (lib.elemAt found 3);
     in
-    go (toString value);
+    if toString value == "infinity" then
+      0
+    else if builtins.match "[[:space:]]*" (toString value) != null then
+      throw "systemd.services.${name}: ${key}= is empty"
+    else
+      builtins.ceil (go (toString value));
 
   unitName = removeSuffix ".service";
   isDaemon = unit: services ? ${unitName unit} && !isOneshot services.${unitName unit};
@@ -342,7 +358,11 @@ let
         "on-success"
       ];
       stopSignal = toString (one "KillSignal" "SIGTERM" service);
-      stopTimeout = milliseconds (one "TimeoutStopSec" (one "TimeoutSec" 0 service) service);
+      stopTimeout =
+        if service.serviceConfig ? TimeoutStopSec then
+          milliseconds "TimeoutStopSec" name service.serviceConfig.TimeoutStopSec
+        else
+          milliseconds "TimeoutSec" name (one "TimeoutSec" 0 service);
       # Daemons have no order, and what runs once before them cannot wait for what comes later.
       after =
         if s6Type == "long-run" then

@@ -194,6 +194,50 @@ in [ s.restartOnFailure s.restartOnSignal s.restartOnSuccess s.ignoreFailure ]"#
     }
 }
 
+/// As systemd-analyze has them; a month and a year are means.
+#[test]
+fn time_spans_are_those_of_systemd() {
+    let Some(nixos) = Nixos::find() else { return };
+    let spans = [
+        ("30", 30_000),
+        ("30 seconds", 30_000),
+        ("2 hours", 7_200_000),
+        ("5min 20s", 320_000),
+        ("1min30", 90_000),
+        ("1.5s", 1_500),
+        ("1d 1h", 90_000_000),
+        ("250msec", 250),
+        ("1500us", 2),
+        ("008", 8_000),
+        ("0", 0),
+        ("infinity", 0),
+    ];
+    let timeout = |key: &str, value: &str| {
+        format!(
+            r#"(makeImage {{ image.name = "a"; systemd.services.a.serviceConfig = {{ ExecStart = "/b"; {key} = {value}; }}; }}).config.s6.services.a.stopTimeout"#
+        )
+    };
+    let all: Vec<_> = spans
+        .iter()
+        .map(|(text, _)| format!("({})", timeout("TimeoutStopSec", &format!("\"{text}\""))))
+        .collect();
+    let wanted: Vec<_> = spans.iter().map(|(_, milliseconds)| *milliseconds).collect();
+    assert_eq!(json(&nixos, &format!("[ {} ]", all.join(" "))), json!(wanted));
+    assert_eq!(json(&nixos, &timeout("TimeoutSec", "7")), 7_000);
+    for text in ["soon", "5 fortnights", "1,5s", "-3", ""] {
+        let seen = eval(&nixos, &timeout("TimeoutStopSec", &format!("\"{text}\"")));
+        assert!(!seen.ok && seen.stderr.contains("TimeoutStopSec="), "{text}: {}", seen.stderr);
+    }
+    if xtask::exec::have("systemd-analyze") {
+        for (text, milliseconds) in spans.iter().filter(|(_, ms)| *ms > 2) {
+            let seen =
+                Command::new("systemd-analyze").args(["timespan", text]).output().unwrap().stdout;
+            let seen = String::from_utf8(seen).unwrap();
+            assert!(seen.contains(&format!("μs: {milliseconds}000\n")), "{text}: {seen}");
+        }
+    }
+}
+
 #[test]
 fn what_s6_cannot_do_is_an_error_with_the_remedy() {
     let Some(nixos) = Nixos::find() else { return };
@@ -234,7 +278,11 @@ fn what_s6_cannot_do_is_an_error_with_the_remedy() {
         ("systemd.services.a.serviceConfig.ExecStart = \"/b %q\";", &["%q has no meaning"]),
         (
             "systemd.services.a.serviceConfig.ExecStart = \"/b 'c\";",
-            &["a quote or an escape is not closed"],
+            &["a quote is not closed"],
+        ),
+        (
+            "systemd.services.a.serviceConfig.ExecStart = \"/b \\\\xe9\";",
+            &["write the character instead of \\xe9"],
         ),
         (
             "systemd.services.a.serviceConfig.ExecStart = \"/b ; /c\";",

@@ -318,6 +318,7 @@ fn what_a_unit_says_holds_when_s6_runs_it() {
       ExecStart = [
         "-/bin/false"
         ''/bin/printf "%%s|" literal\ word $A ''${A} "x''${C}y" ''${UNSET} $UNSET $$ '*' %n''
+        ''/bin/printf "%%s|" a\x2db \101\t"\\" \u00e9 \; ";" 's/\./\x00/' "\s"''
         "@/bin/bash called -c 'echo; echo \"I am $$0 $$EVERYWHERE $$F\"'"
       ];
     };
@@ -335,7 +336,8 @@ fn what_a_unit_says_holds_when_s6_runs_it() {
         &log,
         &[
             "pre in /tmp as 0077",
-            "literal word|a|b|a b|xc  dy||$|*|unit.service|",
+            "literal\\ word|a|b|a b|xc  dy||$|*|unit.service|",
+            "a-b|A\t\\|é|;|;|s/\\./\\x00/| |",
             "I am called yes from a file",
         ],
     );
