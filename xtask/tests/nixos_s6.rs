@@ -276,10 +276,7 @@ fn what_s6_cannot_do_is_an_error_with_the_remedy() {
             ],
         ),
         ("systemd.services.a.serviceConfig.ExecStart = \"/b %q\";", &["%q has no meaning"]),
-        (
-            "systemd.services.a.serviceConfig.ExecStart = \"/b 'c\";",
-            &["a quote is not closed"],
-        ),
+        ("systemd.services.a.serviceConfig.ExecStart = \"/b 'c\";", &["a quote is not closed"]),
         (
             "systemd.services.a.serviceConfig.ExecStart = \"/b \\\\xe9\";",
             &["write the character instead of \\xe9"],
