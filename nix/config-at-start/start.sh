@@ -53,6 +53,8 @@ stopped() {
 trap stopped TERM INT RTMIN+3
 
 mkdir -p "$state" || exit
+# Of a start that was killed: nothing is being built.
+rm -f "$state/building"
 
 # Docker makes a folder where a file to be mounted is not there.
 for file in "$config" "$options"; do
@@ -64,12 +66,13 @@ if [ -e "$options" ]; then
     [ -r "$options" ] || give_up "cannot read $options" "mount it so that root in the container may read it"
     flake=$(nix-instantiate --eval --strict --json -E "let o = import $options; in { url = o.flakeUrl; name = o.nixosConfiguration; }" 2>&1) ||
         give_up "$options is not { flakeUrl = \"…\"; nixosConfiguration = \"…\"; }: $flake" "mend $options, and restart the container"
-    case $flake in
-    *'"path:/config'*) ;;
-    *)
-        [ ! -e "$config" ] || give_up "both $config and $options are mounted, and the flake is another" "mount one of them"
-        ;;
-    esac
+    url=$(printf '%s' "$flake" | sed -n 's/.*"url":"\([^"]*\)".*/\1/p')
+    # However it is spelled, a flake in that folder has the configuration.nix beside it.
+    place=${url%%[?#]*}
+    place=${place#git+} place=${place#path:} place=${place#file:} place=${place#//}
+    if [ -e "$config" ] && [ "$(readlink -m "$place")" != "$(readlink -m "$(dirname "$config")")" ]; then
+        give_up "both $config and $options are mounted, and the flake of $options, $url, is not in $(dirname "$config")" "mount one of them, or set flakeUrl = \"path:$(dirname "$config")\""
+    fi
     what="the flake of $options"
     inputs="$options /config"
     set -- --arg options "$options"

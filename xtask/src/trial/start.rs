@@ -293,7 +293,14 @@ fn flake(trial: &Trial<'_>) -> Result<()> {
     std::fs::write(&options, elsewhere)?;
     trial.ask(&["restart", &started.name])?;
     started.says("both /config/configuration.nix and /options.nix are mounted")?;
-    started.runs("flaky")
+    started.runs("flaky")?;
+    // The same folder in other words.
+    let elsewhere = elsewhere.replace("path:/elsewhere", "/config");
+    std::fs::write(&options, elsewhere)?;
+    trial.ask(&["restart", &started.name])?;
+    started.says_times("builds the system of the flake of /options.nix", 3)?;
+    started.runs("flaky")?;
+    started.health(0, "running")
 }
 
 fn stopped(trial: &Trial<'_>) -> Result<()> {
@@ -309,7 +316,16 @@ fn stopped(trial: &Trial<'_>) -> Result<()> {
     trial.same("its exit code", &started.state("ExitCode")?, "143");
     started.configure("{ name = \"quick\"; }")?;
     trial.ask(&["start", &started.name])?;
-    started.runs("quick")
+    started.runs("quick")?;
+    // Killed while it builds, and then there is nothing to build.
+    started.configure(slow)?;
+    trial.ask(&["restart", &started.name])?;
+    started.says_times("builds slow", 2)?;
+    trial.ask(&["kill", &started.name])?;
+    started.configure("{ name = \"quick\"; }")?;
+    trial.ask(&["start", &started.name])?;
+    started.runs("quick")?;
+    started.health(0, "running")
 }
 
 fn options_of_docker_nixos(trial: &Trial<'_>) -> Result<()> {
