@@ -124,6 +124,8 @@ impl<'t> Started<'t> {
         let program = format!("{}:/opt/plainboot:ro", trial.program.display());
         let words = [
             &["run", "--detach", "--name", &name, "--volume", &program][..],
+            // Nothing is to be downloaded, and a machine without a network is long in finding that out.
+            &["--env", "NIX_CONFIG=substituters ="],
             options,
             &[&trial.image, "/opt/plainboot/start"],
         ]
