@@ -75,6 +75,21 @@ fn a_silent_engine_is_given_up_after_five_seconds() {
     assert!(start.elapsed() < Duration::from_secs(30));
 }
 
+/// Of such a check only the preconditions would be looked at, and that called a proof.
+#[test]
+fn a_check_of_another_table_is_refused_with_the_command_that_has_it() {
+    for (arguments, hint) in [
+        (vec!["--only", "fault.no-memory"], "test-vm --faults --only fault.no-memory"),
+        (vec!["--only", "real.redis"], "test-image --services --only real.redis"),
+        (vec!["--only", "made.restart"], "test-image --image IMAGE --only made.restart"),
+        (vec!["--faults", "--only", "services.simple"], "test-image --only services.simple"),
+    ] {
+        let said = test_image(None, &with(&[]).into_iter().chain(arguments).collect::<Vec<_>>());
+        assert_eq!(said.code, Some(2), "{}", said.text);
+        assert!(said.text.contains(&format!("hint: cargo xtask {hint}\n")), "{}", said.text);
+    }
+}
+
 #[test]
 fn an_unknown_check_is_a_fault_that_names_the_list() {
     let said = test_image(None, &with(&["--only", "boot.walking"]));

@@ -59,7 +59,7 @@ pub struct Candidate<'a> {
 
 /// How it is examined.
 pub struct Options<'a> {
-    /// [`checks::CHECKS`], or [`checks::REAL`].
+    /// One of [`checks::TABLES`].
     pub table: &'static [&'static Check],
     /// Selects checks of the table.
     pub wanted: &'a dyn Fn(&Check) -> bool,

@@ -116,7 +116,7 @@ fn of_check(check: &Check, known: &KnownFailures) -> Topic {
         title: check.title.to_owned(),
         text,
         next: vec![
-            format!("cargo xtask test-image --only {}", check.id),
+            format!("cargo xtask {}", checks::tried_by(check.id).unwrap_or_default()),
             "the run's `transcript:` folder has the log, the journal and the container's settings"
                 .to_owned(),
         ],
@@ -323,6 +323,19 @@ mod tests {
             "real.redis",
         ] {
             assert!(ids.contains(&id), "{id}");
+        }
+    }
+
+    /// Those of another table are tried by another command.
+    #[test]
+    fn a_check_is_tried_by_the_command_that_has_it() {
+        let all = all();
+        for (id, next) in [
+            ("boot.running", "cargo xtask test-image --only boot.running"),
+            ("real.redis", "cargo xtask test-image --services --only real.redis"),
+            ("fault.no-memory", "cargo xtask test-vm --faults --only fault.no-memory"),
+        ] {
+            assert_eq!(all.iter().find(|t| t.id == id).unwrap().next[0], next);
         }
     }
 

@@ -256,12 +256,24 @@ pub const FAULTS: &[&Check] = &[
     &faults::guest::LIVE_RESTORE,
 ];
 
+/// The tables, each with the words that `test-image` takes for it.
+pub const TABLES: [(&str, &[&Check]); 4] =
+    [("", CHECKS), (" --services", REAL), (" --faults", FAULTS), (" --image IMAGE", MADE)];
+
 /// Every check there is, once.
 pub fn every() -> impl Iterator<Item = &'static Check> {
     let of = |table: &'static [&'static Check]| {
         table.iter().copied().filter(|r| CHECKS.iter().all(|c| c.id != r.id))
     };
     CHECKS.iter().copied().chain(of(REAL)).chain(of(MADE)).chain(of(FAULTS))
+}
+
+/// What must be said after `cargo xtask` to try a check of a table that holds it. A guest can do all
+/// that this machine's engine can of [`FAULTS`], and more.
+pub fn tried_by(id: &str) -> Option<String> {
+    let (flag, _) = TABLES.into_iter().find(|(_, table)| table.iter().any(|c| c.id == id))?;
+    let command = if flag.contains("faults") { "test-vm" } else { "test-image" };
+    Some(format!("{command}{flag} --only {id}"))
 }
 
 /// The check of that id.

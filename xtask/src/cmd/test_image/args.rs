@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::super::prepare::Installed;
 use super::via::Via;
 use crate::arch::Arch;
-use crate::boot::checks;
+use crate::boot::checks::{self, Check};
 use crate::engine::Choice;
 use crate::exec;
 use crate::fault::Fault;
@@ -114,7 +114,20 @@ pub struct Args {
     pub stock_tree: Option<PathBuf>,
 }
 
-/// Refuses names of checks that do not exist.
+impl Args {
+    /// The checks that this run is about.
+    pub(super) fn table(&self) -> &'static [&'static Check] {
+        match self {
+            Args { image: Some(_), .. } => checks::MADE,
+            Args { services: true, .. } => checks::REAL,
+            Args { faults: true, .. } => checks::FAULTS,
+            _ => checks::CHECKS,
+        }
+    }
+}
+
+/// Refuses names of checks that do not exist, and to try those that this run does not have: it would
+/// look at the preconditions alone, and call that a proof.
 pub fn known_checks(args: &Args) -> Result<()> {
     let named = args.only.iter().chain(args.may_skip.iter().flatten());
     if let Some(unknown) = named.into_iter().find(|id| checks::find(id).is_none()) {
@@ -125,6 +138,14 @@ pub fn known_checks(args: &Args) -> Result<()> {
                 "cargo xtask test-image --list-checks",
             ))
             .into());
+    }
+    let table = args.table();
+    if let Some(other) = args.only.iter().find(|id| table.iter().all(|c| c.id != **id)) {
+        let hint = match checks::tried_by(other) {
+            Some(words) if args.image.is_none() => format!("cargo xtask {words}"),
+            _ => format!("they are: {}", table.iter().map(|c| c.id).collect::<Vec<_>>().join(", ")),
+        };
+        return Err(Fault::new(format!("this run has no check `{other}`")).hint(hint).into());
     }
     Ok(())
 }

@@ -10,7 +10,7 @@ use super::super::prepare::Installed;
 use super::Args;
 use super::via::{self, Via};
 use crate::arch::Arch;
-use crate::boot::checks::{self, CHECKS, Check};
+use crate::boot::checks::{self, Check};
 use crate::boot::{self, Candidate, record};
 use crate::engine::Engine;
 use crate::fault::Fault;
@@ -99,12 +99,7 @@ impl Bench<'_> {
         purpose: &str,
         wanted: &dyn Fn(&Check) -> bool,
     ) -> Result<record::Subject> {
-        let table = match self.args {
-            Args { image: Some(_), .. } => checks::MADE,
-            Args { services: true, .. } => checks::REAL,
-            Args { faults: true, .. } => checks::FAULTS,
-            _ => CHECKS,
-        };
+        let table = self.args.table();
         let may_skip = self.args.may_skip.as_deref();
         let options = boot::Options { table, wanted, keep: self.args.keep, may_skip };
         let dir = self.dir.join(purpose);
@@ -117,14 +112,6 @@ impl Bench<'_> {
         image: &str,
         wanted: &dyn Fn(&Check) -> bool,
     ) -> Result<record::Subject> {
-        if let Some(unknown) =
-            self.args.only.iter().find(|id| checks::MADE.iter().all(|c| c.id != **id))
-        {
-            let known: Vec<&str> = checks::MADE.iter().map(|c| c.id).collect();
-            return Err(Fault::new(format!("`{unknown}` is no check of --image"))
-                .hint(format!("they are: {}", known.join(", ")))
-                .into());
-        }
         let facts = self.engine.image(image)?;
         let labelled = facts.labels.get(VERSION_LABEL).map(String::as_str);
         let version = match (self.args.systemd.as_slice(), labelled) {
