@@ -247,3 +247,28 @@ fn a_part_of_the_series_gives_a_tree_of_its_own() {
     assert!(error.to_string().contains("needs a patch that is left out"), "{error}");
     assert!(patched(&["0009-x"]).is_err());
 }
+
+/// The second run recalls the answer of the first, and must tell the page the same trees.
+#[test]
+fn what_is_kept_for_the_page_is_the_same_when_the_answer_is_recalled() {
+    let case = case("moved");
+    assert_eq!(case.run(&[]).status.code(), Some(0));
+    let runs = case.dir.path().join("cache/runs");
+    let mut kept = Vec::new();
+    for _ in 0..2 {
+        fs::remove_dir_all(&runs).unwrap();
+        assert_eq!(case.run(&[]).status.code(), Some(0));
+        let run = fs::read_dir(&runs).unwrap().next().unwrap().unwrap().path();
+        let carried: serde_json::Value =
+            serde_json::from_slice(&fs::read(run.join("carried.json")).unwrap()).unwrap();
+        kept.push(carried["versions"].clone());
+        assert!(case.dir.path().join("cache/rebase-answer").exists());
+    }
+    assert_eq!(kept[0], kept[1]);
+    let json = case.run(&["--check", "--json"]);
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    for (row, kept) in json["versions"].as_array().unwrap().iter().zip(kept[1].as_array().unwrap())
+    {
+        assert!(row["patched_tree"].is_string() && row["patched_tree"] == kept["patched"], "{row}");
+    }
+}

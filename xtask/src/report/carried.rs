@@ -59,7 +59,7 @@ impl Carried {
     /// What `engine` has said.
     pub fn of(engine: &Engine, runs: &[VersionRun], kept: &[SystemdVersion]) -> Result<Self> {
         let version = |run: &VersionRun| {
-            let tree = run.is_settled().then(|| engine.tree_id(&run.state)).transpose()?;
+            let tree = run.is_settled().then(|| engine.patched_tree(run)).transpose()?;
             let patched = tree.map(TreeId::from);
             anyhow::Ok(Version { version: run.version, patched, cells: run.cells.clone() })
         };
