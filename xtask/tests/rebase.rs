@@ -272,3 +272,22 @@ fn what_is_kept_for_the_page_is_the_same_when_the_answer_is_recalled() {
         assert!(row["patched_tree"].is_string() && row["patched_tree"] == kept["patched"], "{row}");
     }
 }
+
+/// A server gives one version at a time; a conflict shows both sides only with the one that the patch
+/// was made on.
+#[test]
+fn the_version_that_a_patch_was_made_on_is_fetched_to_solve_a_conflict() {
+    let case = case("conflict");
+    let output = Command::new(env!("CARGO_BIN_EXE_xtask"))
+        .current_dir(case.checkout())
+        .args(["--quiet", "--offline", "--cache-dir"])
+        .arg(case.dir.path().join("cache"))
+        .arg("--systemd-git")
+        .arg(format!("file://{}", case.clone.display()))
+        .args(["resolve", "0001-a", "258"])
+        .output()
+        .unwrap();
+    let told = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(stdout(&output).contains("src/core/a.c: 1 to solve"), "{}", stdout(&output));
+}

@@ -95,7 +95,8 @@ pub fn history(wanted: &BTreeMap<SystemdVersion, Source>) -> Result<History> {
     Ok(history)
 }
 
-/// The wanted trees, and those that variants were made on: a merge needs them.
+/// The wanted trees, and those that variants were made on, since a merge needs them: also where they
+/// must be fetched first, from somebody who was asked in this run and has them.
 pub fn targets(
     sources: &Sources<'_>,
     series: &Series,
@@ -105,7 +106,7 @@ pub fn targets(
     for (version, source) in wanted {
         trees.push(Target { version: *version, tree: source.tree.oid()? });
     }
-    with_bases(sources, series, &trees)
+    beside(sources, series, trees, true)
 }
 
 /// Beside the trees asked for, those that variants were made on. One that is not here is left out;
@@ -115,12 +116,30 @@ pub fn with_bases(
     series: &Series,
     wanted: &[Target],
 ) -> Result<Vec<Target>> {
-    let mut targets = wanted.to_vec();
+    beside(sources, series, wanted.to_vec(), false)
+}
+
+fn beside(
+    sources: &Sources<'_>,
+    series: &Series,
+    mut targets: Vec<Target>,
+    fetch: bool,
+) -> Result<Vec<Target>> {
     let known = sources.known();
+    let to_be_had = |base| {
+        known.iter().any(|a| a.version == base && (fetch || a.present) && a.refused.is_none())
+    };
     for base in series.patches.iter().flat_map(|p| &p.variants).map(|v| v.base) {
-        let here = known.iter().any(|a| a.version == base && a.present && a.refused.is_none());
-        if here && !targets.iter().any(|t| t.version == base) {
-            targets.push(Target { version: base, tree: sources.get(base)?.tree.oid()? });
+        if !to_be_had(base) || targets.iter().any(|t| t.version == base) {
+            continue;
+        }
+        match sources.get(base) {
+            Ok(source) => targets.push(Target { version: base, tree: source.tree.oid()? }),
+            // As if nobody had listed it.
+            Err(error) if kind_of(&error) == Kind::Unavailable => {
+                tracing::info!(%base, error = format!("{error:#}"), "left out");
+            }
+            Err(error) => return Err(error),
         }
     }
     targets.sort_by_key(|t| t.version);
