@@ -12,8 +12,8 @@ use std::process::ExitCode;
 pub enum Kind {
     /// Wrong input, or a fault of the tool or of the machine: exit code 2.
     Fault,
-    /// A server lists something but does not give it now: exit code 2. Who did not ask for just
-    /// that may go on without.
+    /// Something is known to exist, but not to be had now, such as what a server lists and does not
+    /// give: exit code 2. Who did not ask for just that may go on without.
     Unavailable,
     /// The machine cannot do this (no engine, no root, no QEMU): exit code 77.
     CannotTry,
@@ -37,7 +37,7 @@ impl Fault {
         Fault { kind: Kind::Fault, message: message.into(), hint: None }
     }
 
-    /// Something a server lists but does not give now (exit code 2).
+    /// Something that exists but is not to be had now (exit code 2).
     pub fn unavailable(message: impl Into<String>) -> Self {
         Fault { kind: Kind::Unavailable, ..Fault::new(message) }
     }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use serde::Serialize;
 
 use super::Context;
-use super::status_known::Known;
+use super::status_known::{Known, Patched};
 use crate::boot::record;
 use crate::build;
 use crate::fault::Status;
@@ -82,7 +82,7 @@ enum Freshness {
     Current,
     /// The patches give another tree than the one that was booted.
     Stale,
-    /// The version's sources are not in the cache.
+    /// The version's sources are not in the cache, or not all of them.
     Unknown,
 }
 
@@ -131,13 +131,14 @@ fn proofs(sources: &Sources<'_>, known: &[Available], answers: &mut Known<'_>) -
     };
     let mut proofs = Vec::new();
     for locked in sources.lock().iter().filter(|l| !l.booted.is_empty()) {
-        // A series that no longer applies is stale, too.
-        let now = tree(locked.version).map(|t| answers.patched(sources.git(), locked.version, t));
+        let now = tree(locked.version)
+            .map_or(Patched::Unknown, |t| answers.patched(sources.git(), locked.version, t));
         for Booted { arch, engine, patched } in &locked.booted {
-            let state = match &now {
-                None => Freshness::Unknown,
-                Some(tree) if *tree == patched.oid().ok() => Freshness::Current,
-                Some(_) => Freshness::Stale,
+            let state = match now {
+                Patched::Unknown => Freshness::Unknown,
+                Patched::Tree(tree) if Some(tree) == patched.oid().ok() => Freshness::Current,
+                // A series that no longer applies is stale, too.
+                Patched::Tree(_) | Patched::Misfit => Freshness::Stale,
             };
             let (arch, engine) = (arch.clone(), engine.clone());
             proofs.push(Proof { version: locked.version, arch, engine, state });

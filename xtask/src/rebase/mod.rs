@@ -48,6 +48,7 @@ pub use backports::{
 };
 pub use bisect::{Start, Way, bisect};
 pub use choose::distance;
+pub use code::of_stage;
 pub use content::Content;
 pub use culprits::{Asked, culprits};
 pub use deeper::{Method, Resolved};

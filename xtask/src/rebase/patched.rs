@@ -10,6 +10,8 @@ use super::facts::Facts;
 use super::objects::Blobs;
 use super::tree::{State, Unreadable};
 use crate::fault::Fault;
+#[cfg(doc)]
+use crate::fault::Kind;
 use crate::patch::Change;
 use crate::series::Series;
 use crate::version::SystemdVersion;
@@ -20,7 +22,7 @@ use crate::version::SystemdVersion;
 ///
 /// # Errors
 /// The series was not rebased onto the version; an id is unknown; a patch cannot do without one
-/// that is left out.
+/// that is left out; or, of the kind [`Kind::Unavailable`], the sources are not here as a whole.
 pub fn patched_tree(
     repo: &Repository,
     series: &Series,
@@ -91,6 +93,6 @@ pub fn patched_tree(
 }
 
 fn unreadable(missing: &Unreadable) -> Fault {
-    Fault::new(format!("{} of systemd {}: {}", missing.path, missing.version, missing.why))
+    Fault::unavailable(format!("{} of systemd {}: {}", missing.path, missing.version, missing.why))
         .hint("get the version from another place: --systemd-git PATH-OR-URL")
 }
