@@ -76,3 +76,15 @@ pub enum Command {
     Completions(cmd::completions::Args),
     Man(cmd::man::Args),
 }
+
+impl Command {
+    /// Its time is the user's, who works in a shell or looks at containers: it says nothing of the next
+    /// one.
+    pub fn waits_for_the_user(&self) -> bool {
+        match self {
+            Command::Run(_) => true,
+            Command::TestImage(args) => args.keep,
+            _ => false,
+        }
+    }
+}

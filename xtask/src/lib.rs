@@ -70,9 +70,9 @@ pub fn run(flags: &flags::Flags) -> Status {
     let times = cache.map(|cache| cache.root().join("times.json"));
     let ui = ui::Ui::with(global.quiet, global.verbose > 0, times);
     let typed: Vec<String> = std::env::args().skip(1).collect();
-    let whole = ui.whole(&typed.join(" "));
+    let whole = (!flags.command.waits_for_the_user()).then(|| ui.whole(&typed.join(" ")));
     let outcome = exec::install_signal_handler().and_then(|()| cmd::dispatch(flags, &ui));
-    if outcome.is_ok() {
+    if let (Some(whole), Ok(_)) = (whole, &outcome) {
         whole.done();
     }
     outcome.unwrap_or_else(|error| {

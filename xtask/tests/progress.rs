@@ -84,6 +84,24 @@ fn what_earlier_runs_took_is_said() {
     assert!(said.starts_with("… carrying the patches (took 1:40 before)\n"), "{said}");
 }
 
+/// The time in a shell is the user's; and `demo --check` compares what `run` says.
+#[test]
+fn the_time_of_a_shell_is_not_held_against_the_next_one() {
+    let dir = checkout();
+    let times = dir.path().join("plainboot/times.json");
+    let long = r#"{"schema": 1, "steps": {"$ report --offline": [3000.0], "$ run --base scratch": [3000.0]}}"#;
+    for (words, told) in
+        [(&["report", "--offline"][..], true), (&["run", "--base", "scratch"], false)]
+    {
+        std::fs::write(&times, long).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        command.args(words).current_dir(dir.path());
+        clean(&mut command, dir.path());
+        let said = text(&command.output().unwrap().stderr);
+        assert_eq!(said.contains("this took 50:00 minutes before"), told, "{said}");
+    }
+}
+
 /// `script` (util-linux) gives its child a terminal, and writes what comes out of it.
 fn on_a_terminal(dir: &Path, variables: &[(&str, &str)]) -> Option<String> {
     if !xtask::exec::have("script") {
