@@ -122,9 +122,10 @@ impl Ui {
             Err(_) => false,
         };
         let group = self.looks.groups && !self.quiet && outermost;
-        let usual = expected.map_or(String::new(), |time| {
-            self.paint_note(Tone::Dim, &format!(" (took {} before)", times::clock(time)))
+        let usual = expected.map_or(String::new(), |expected| {
+            self.paint_note(Tone::Dim, &format!(" ({})", expected.told()))
         });
+        let expected = expected.map(|expected| expected.time);
         if group {
             self.line(&format!("::group::{title}{usual}"));
         } else if !self.looks.live {
@@ -162,8 +163,10 @@ impl Ui {
     pub fn whole(&self, command: &str) -> Whole<'_> {
         let title = format!("$ {command}");
         let before = self.shared.times.lock().ok().and_then(|times| times.expected(&title));
-        if let Some(time) = before.filter(|time| *time > Duration::from_secs(30)) {
-            self.note(&format!("this took {} minutes before", times::clock(time)));
+        if let Some(expected) = before.filter(|e| e.time > Duration::from_secs(30)) {
+            let which = if expected.others { "commands like this" } else { "this" };
+            let time = times::clock(expected.time);
+            self.note(&format!("{which} took {time} minutes before"));
         }
         Whole { ui: self, title, start: Instant::now() }
     }

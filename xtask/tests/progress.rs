@@ -78,7 +78,8 @@ fn ci_gets_a_group_for_each_step() {
 fn what_earlier_runs_took_is_said() {
     let dir = checkout();
     let cache = dir.path().join("plainboot");
-    let times = r#"{"schema": 1, "steps": {"carrying the patches": [100.0]}}"#;
+    let times =
+        r#"{"schema": 2, "steps": [{"title": "carrying the patches", "seconds": [100.0]}]}"#;
     std::fs::write(cache.join("times.json"), times).unwrap();
     let said = text(&run(dir.path(), &[], &[]).stderr);
     assert!(said.starts_with("… carrying the patches (took 1:40 before)\n"), "{said}");
@@ -89,7 +90,8 @@ fn what_earlier_runs_took_is_said() {
 fn the_time_of_a_shell_is_not_held_against_the_next_one() {
     let dir = checkout();
     let times = dir.path().join("plainboot/times.json");
-    let long = r#"{"schema": 1, "steps": {"$ report --offline": [3000.0], "$ run --base scratch": [3000.0]}}"#;
+    let long = r#"{"schema": 2, "steps": [{"title": "$ report --offline", "seconds": [3000.0]},
+        {"title": "$ run --base scratch", "seconds": [3000.0]}]}"#;
     for (words, told) in
         [(&["report", "--offline"][..], true), (&["run", "--base", "scratch"], false)]
     {
@@ -121,7 +123,8 @@ fn on_a_terminal(dir: &Path, variables: &[(&str, &str)]) -> Option<String> {
 fn a_terminal_sees_one_line_that_lives_and_goes() {
     let dir = checkout();
     let cache = dir.path().join("plainboot");
-    let times = r#"{"schema": 1, "steps": {"carrying the patches": [100.0]}}"#;
+    let times =
+        r#"{"schema": 2, "steps": [{"title": "carrying the patches", "seconds": [100.0]}]}"#;
     std::fs::write(cache.join("times.json"), times).unwrap();
     let Some(said) = on_a_terminal(dir.path(), &[]) else { return };
     assert!(said.contains("0:00, about 1:"), "the live line: {said:?}");

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! How long steps took in earlier runs, and so how long this one may still take.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -11,27 +10,49 @@ use crate::atomic;
 
 /// How many of its times are kept of a step.
 const KEPT: usize = 5;
-/// How many steps are kept; those with names that sort first go first.
+/// How many steps are kept: those that ended last.
 const STEPS: usize = 400;
 /// Nobody wants to be told how long a step takes that is over by then.
 const SHORT_S: f64 = 1.0;
 
-/// Seconds by title, oldest first.
-type Seconds = BTreeMap<String, Vec<f64>>;
+/// A step of some run.
+#[derive(Debug, Serialize, Deserialize)]
+struct Known {
+    title: String,
+    /// Oldest first.
+    seconds: Vec<f64>,
+}
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct File {
     schema: u32,
-    steps: Seconds,
+    /// The one that ended last is the last.
+    steps: Vec<Known>,
 }
 
-const SCHEMA: u32 = 1;
+const SCHEMA: u32 = 2;
+
+/// What a step may take.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Expected {
+    pub time: Duration,
+    /// By steps like it, since it was never seen itself.
+    pub others: bool,
+}
+
+impl Expected {
+    /// `took 1:40 before`
+    pub fn told(self) -> String {
+        let time = clock(self.time);
+        if self.others { format!("others took {time}") } else { format!("took {time} before") }
+    }
+}
 
 /// The times of earlier runs, and those of this one, which are added to the file at its end.
 #[derive(Debug, Default)]
 pub(super) struct Times {
     path: Option<PathBuf>,
-    earlier: Seconds,
+    earlier: Vec<Known>,
     new: Vec<(String, f64)>,
 }
 
@@ -48,17 +69,16 @@ impl Times {
 
     /// What a step of this title may take: the middle one of its last times. Where it was never seen,
     /// that of the steps with the same words and other numbers, such as another version.
-    pub fn expected(&self, title: &str) -> Option<Duration> {
-        let middle = |mut times: Vec<f64>| {
+    pub fn expected(&self, title: &str) -> Option<Expected> {
+        let middle = |others: bool, steps: &mut dyn Iterator<Item = &Known>| {
+            let mut times: Vec<f64> = steps.flat_map(|step| &step.seconds).copied().collect();
             times.sort_by(f64::total_cmp);
-            let middle = *times.get(times.len() / 2)?;
-            Duration::try_from_secs_f64(middle).ok()
+            let time = Duration::try_from_secs_f64(*times.get(times.len() / 2)?).ok()?;
+            Some(Expected { time, others })
         };
-        if let Some(times) = self.earlier.get(title) {
-            return middle(times.clone());
-        }
-        let alike = self.earlier.iter().filter(|(other, _)| words(other) == words(title));
-        middle(alike.flat_map(|(_, times)| times).copied().collect())
+        let alike = |step: &&Known| words(&step.title) == words(title);
+        middle(false, &mut self.earlier.iter().filter(|step| step.title == title))
+            .or_else(|| middle(true, &mut self.earlier.iter().filter(alike)))
     }
 }
 
@@ -67,7 +87,7 @@ fn words(title: &str) -> String {
     title.chars().filter(|c| !c.is_ascii_digit() && *c != '.').collect()
 }
 
-fn read(path: &std::path::Path) -> Seconds {
+fn read(path: &std::path::Path) -> Vec<Known> {
     let read = std::fs::read(path).ok().and_then(|text| serde_json::from_slice(&text).ok());
     read.filter(|file: &File| file.schema == SCHEMA).map(|file| file.steps).unwrap_or_default()
 }
@@ -82,13 +102,15 @@ impl Drop for Times {
         // Read again: another run may have ended meanwhile.
         let mut steps = read(path);
         for (title, seconds) in self.new.drain(..) {
-            let times = steps.entry(title).or_default();
+            let mut times = match steps.iter().position(|step| step.title == title) {
+                Some(place) => steps.remove(place).seconds,
+                None => Vec::new(),
+            };
             times.push((seconds * 10.0).round() / 10.0);
             times.drain(..times.len().saturating_sub(KEPT));
+            steps.push(Known { title, seconds: times });
         }
-        while steps.len() > STEPS {
-            steps.pop_first();
-        }
+        steps.drain(..steps.len().saturating_sub(STEPS));
         let written = serde_json::to_vec_pretty(&File { schema: SCHEMA, steps })
             .map_err(anyhow::Error::from)
             .and_then(|text| atomic::write(path, &text));
@@ -148,14 +170,33 @@ mod tests {
         times.add("read the sources", 0.3);
         drop(times);
         let times = Times::open(path.clone());
-        let seconds = |title: &str| times.expected(title).map(|d| d.as_secs());
+        let told = |title: &str| times.expected(title).map(Expected::told);
         // The first of six was dropped; the middle one does not mind the 300.
-        assert_eq!(seconds("build systemd 262 (patched)"), Some(100));
-        assert_eq!(seconds("build systemd 263 (patched)"), Some(95));
-        assert_eq!(seconds("build systemd 263 (stock)"), None);
-        assert_eq!(seconds("read the sources"), None);
+        assert_eq!(told("build systemd 262 (patched)").unwrap(), "took 1:40 before");
+        assert_eq!(told("build systemd 263 (patched)").unwrap(), "others took 1:35");
+        assert_eq!(told("build systemd 263 (stock)"), None);
+        assert_eq!(told("read the sources"), None);
         std::fs::write(&path, "{").unwrap();
         assert_eq!(Times::open(path).expected("build systemd 262 (patched)"), None);
+    }
+
+    #[test]
+    fn what_was_not_run_for_longest_is_forgotten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("times.json");
+        let run = |titles: &mut dyn Iterator<Item = String>| {
+            let mut times = Times::open(path.clone());
+            titles.for_each(|title| times.add(&title, 2.0));
+        };
+        // Whole commands sort before all steps.
+        run(&mut ["$ test".to_owned(), "$ old".to_owned()].into_iter());
+        run(&mut (0..STEPS - 1).map(|n| format!("step {}", "x".repeat(n))));
+        run(&mut ["$ test".to_owned()].into_iter());
+        run(&mut ["another".to_owned()].into_iter());
+        let times = Times::open(path);
+        assert_eq!(times.earlier.len(), STEPS);
+        let known = |title: &str| times.expected(title).is_some();
+        assert!(known("$ test") && known("another") && !known("$ old") && !known("step "));
     }
 
     #[test]
