@@ -201,10 +201,9 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
     {
         tracing::info!(%error, "facts are not kept");
     }
-    if let Some(said) =
-        report::carried::Carried::of(&engine, &runs, &kept)?.keep(&context.cache.runs())?
-    {
-        ui.note(&said);
+    match report::carried::Carried::of(&engine, &runs, &kept) {
+        Ok(carried) => carried.keep(&context.cache.runs()),
+        Err(error) => tracing::info!(%error, "what the page needs is not kept"),
     }
     step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
 

@@ -139,10 +139,8 @@ fn judge(context: &Context<'_>, args: &Args, series: &Series, lock: &Lock) -> Re
         tracing::info!(%error, "facts are not kept");
     }
     let carried = Carried::of(&engine, &runs, &kept)?;
-    if !runs.is_empty()
-        && let Some(said) = carried.keep(&context.cache.runs())?
-    {
-        ui.note(&said);
+    if !runs.is_empty() {
+        carried.keep(&context.cache.runs());
     }
     step.done(&format!("{} x {} versions", series.patches.len(), runs.len()));
     Ok(Known { carried, records, unread })

@@ -5,7 +5,7 @@
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::page::Row;
@@ -78,13 +78,19 @@ impl Carried {
         }
     }
 
-    /// Writes it into the folder of all runs, and removes old ones; says which.
-    pub fn keep(&self, runs: &Path) -> Result<Option<String>> {
-        let dir = runs.join(&self.id);
-        std::fs::create_dir_all(&dir)
-            .with_context(|| format!("cannot create {}", dir.display()))?;
-        atomic::write(&dir.join(FILE), &serde_json::to_vec(self)?)?;
-        Ok(record::prune(runs, FILE, KEPT))
+    /// Writes it into the folder of all runs, and removes old ones. What cannot be written is missing
+    /// from a page that is made without sources, and from nothing else: it is no reason to stop.
+    pub fn keep(&self, runs: &Path) {
+        let path = runs.join(&self.id).join(FILE);
+        let written = serde_json::to_vec(self)
+            .map_err(anyhow::Error::from)
+            .and_then(|text| atomic::write(&path, &text));
+        if let Err(error) = written {
+            tracing::info!(error = format!("{error:#}"), "what the page needs is not kept");
+        }
+        if let Some(said) = record::prune(runs, FILE, KEPT) {
+            tracing::info!("{said}");
+        }
     }
 }
 
@@ -128,16 +134,25 @@ mod tests {
     fn the_newest_that_can_be_read_counts() {
         let dir = tempfile::tempdir().unwrap();
         let mut carried = Carried::now(Vec::new(), &[SystemdVersion::new(262, 0)]);
-        carried.keep(dir.path()).unwrap();
+        carried.keep(dir.path());
         carried.id = "20200101T000000Z-1-carried".into();
         carried.started_s = 7;
-        carried.keep(dir.path()).unwrap();
+        carried.keep(dir.path());
         carried.schema += 1;
         std::fs::write(dir.path().join("carried-x.json"), serde_json::to_vec(&carried).unwrap())
             .unwrap();
         let (newest, unread) = newest(dir.path()).unwrap();
         assert!(newest.unwrap().started_s > 7);
         assert!(unread[0].contains("schema 2 is not known"), "{unread:?}");
+    }
+
+    #[test]
+    fn a_folder_that_cannot_be_made_stops_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let runs = dir.path().join("runs");
+        std::fs::write(&runs, "a file").unwrap();
+        Carried::now(Vec::new(), &[]).keep(&runs);
+        assert_eq!(std::fs::read(&runs).unwrap(), b"a file");
     }
 
     #[test]
