@@ -186,6 +186,27 @@ fn what_cannot_be_read_or_written_is_named() {
     assert!(page.contains("schema 99 is not known"));
 }
 
+#[test]
+fn a_folder_that_cannot_be_listed_is_named_and_the_others_are_read() {
+    let case = Case::new();
+    let locked = case.path("records/locked");
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/runs");
+    let run = "20261121T125613Z-3252";
+    fs::create_dir_all(&locked).unwrap();
+    fs::create_dir(case.path("records").join(run)).unwrap();
+    let record = format!("{run}/record.json");
+    fs::copy(theirs.join(&record), case.path("records").join(&record)).unwrap();
+    fs::set_permissions(&locked, std::os::unix::fs::PermissionsExt::from_mode(0o000)).unwrap();
+    let output = case.report(&["--records", case.path("records").to_str().unwrap()]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = fs::read_to_string(case.path("cache/report.html")).unwrap();
+    assert!(page.contains(&format!("id=\"run-{run}\"")));
+    if fs::read_dir(&locked).is_ok() {
+        return xtask::skip::record_optional("root lists every folder").unwrap();
+    }
+    assert!(page.contains("records/locked: Permission denied"), "{page}");
+}
+
 /// `ci/page/look.mjs` says what is looked at. Its screenshots stay in `target/tmp/page`.
 #[test]
 fn somebody_finds_the_conflict_in_a_browser() {

@@ -119,44 +119,61 @@ pub fn prune(runs: &Path, file: &str, keep: usize) -> Option<String> {
     Some(format!("removed from {}, which keeps the newest {keep}: {which}", runs.display()))
 }
 
-/// The files in a folder and in the folders right below it that are called `PREFIX….json`, sorted.
+/// What `read` makes of the files in a folder and in the folders right below it that are called
+/// `PREFIX….json`, sorted by path; and, in a sentence each, what could not be read. What another run has
+/// removed meanwhile was never there.
 ///
 /// # Errors
 /// The folder is there and cannot be listed.
-pub fn files(dir: &Path, prefix: &str) -> Result<Vec<PathBuf>> {
+pub fn read_files<T>(
+    dir: &Path,
+    prefix: &str,
+    read: impl Fn(&[u8]) -> Result<T, String>,
+) -> Result<(Vec<T>, Vec<String>)> {
     let list = |dir: &Path| -> std::io::Result<Vec<PathBuf>> {
         std::fs::read_dir(dir)?.map(|entry| Ok(entry?.path())).collect()
     };
+    let is_gone = |e: &std::io::Error| e.kind() == std::io::ErrorKind::NotFound;
+    let mut unread = Vec::new();
     let mut paths = match list(dir) {
         Ok(paths) => paths,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(e) if is_gone(&e) => Vec::new(),
         Err(e) => return Err(e).with_context(|| format!("cannot list {}", dir.display())),
     };
     for folder in paths.clone().iter().filter(|p| p.is_dir()) {
-        paths.extend(list(folder).with_context(|| format!("cannot list {}", folder.display()))?);
+        match list(folder) {
+            Ok(more) => paths.extend(more),
+            Err(e) if is_gone(&e) => {}
+            Err(e) => unread.push(format!("{}: {e}", folder.display())),
+        }
     }
     paths.retain(|path| {
         let name = path.file_name().and_then(|n| n.to_str()).unwrap_or_default();
         name.starts_with(prefix) && name.ends_with(".json") && path.is_file()
     });
     paths.sort();
-    Ok(paths)
-}
-
-/// The records in a folder and in the folders right below it (`RUN/record.json`, `record-JOB.json`),
-/// oldest first; and, in a sentence each, those that this code cannot read. Everything else is none
-/// of ours.
-///
-/// # Errors
-/// The folder is there and cannot be listed.
-pub fn read_all(runs: &Path) -> Result<(Vec<Record>, Vec<String>)> {
-    let (mut records, mut unread) = (Vec::new(), Vec::new());
-    for path in files(runs, "record")? {
-        match std::fs::read(&path).map_err(|e| e.to_string()).and_then(|b| read(&b)) {
-            Ok(record) => records.push(record),
+    let mut found = Vec::new();
+    for path in paths {
+        let read = match std::fs::read(&path) {
+            Ok(bytes) => read(&bytes),
+            Err(e) if is_gone(&e) => continue,
+            Err(e) => Err(e.to_string()),
+        };
+        match read {
+            Ok(one) => found.push(one),
             Err(why) => unread.push(format!("{}: {why}", path.display())),
         }
     }
+    Ok((found, unread))
+}
+
+/// The records in a folder and in the folders right below it (`RUN/record.json`, `record-JOB.json`),
+/// oldest first; and what could not be read. Everything else is none of ours.
+///
+/// # Errors
+/// As [`read_files`].
+pub fn read_all(runs: &Path) -> Result<(Vec<Record>, Vec<String>)> {
+    let (mut records, unread) = read_files(runs, "record", read)?;
     records.sort_by(|a: &Record, b| (a.started_s, &a.id).cmp(&(b.started_s, &b.id)));
     Ok((records, unread))
 }

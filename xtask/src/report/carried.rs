@@ -94,24 +94,14 @@ impl Carried {
     }
 }
 
-/// The newest in a folder and in those right below it (`RUN/carried.json`, `carried-JOB.json`); and, in a
-/// sentence each, those that this code cannot read.
+/// The newest in a folder and in those right below it (`RUN/carried.json`, `carried-JOB.json`); and what
+/// could not be read.
 ///
 /// # Errors
-/// The folder is there and cannot be listed.
+/// As [`record::read_files`].
 pub fn newest(dir: &Path) -> Result<(Option<Carried>, Vec<String>)> {
-    let mut unread = Vec::new();
-    let mut newest: Option<Carried> = None;
-    for path in record::files(dir, "carried")? {
-        match std::fs::read(&path).map_err(|e| e.to_string()).and_then(|bytes| read(&bytes)) {
-            Ok(one) if newest.as_ref().is_none_or(|n| n.started_s < one.started_s) => {
-                newest = Some(one);
-            }
-            Ok(_) => {}
-            Err(why) => unread.push(format!("{}: {why}", path.display())),
-        }
-    }
-    Ok((newest, unread))
+    let (found, unread) = record::read_files(dir, "carried", read)?;
+    Ok((found.into_iter().max_by_key(|one| one.started_s), unread))
 }
 
 fn read(bytes: &[u8]) -> Result<Carried, String> {
