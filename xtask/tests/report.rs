@@ -186,6 +186,25 @@ fn what_cannot_be_read_or_written_is_named() {
     assert!(page.contains("schema 99 is not known"));
 }
 
+/// Two machines can have named their runs alike, and one may have been given twice.
+#[test]
+fn a_record_is_shown_once_and_no_other_is_lost() {
+    let case = Case::new();
+    let theirs = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/report/runs");
+    let text = fs::read_to_string(theirs.join("20261121T125613Z-3252/record.json")).unwrap();
+    let kernel = regex::Regex::new(r#""kernel":"[^"]*""#).unwrap();
+    let other = kernel.replace(&text, r#""kernel":"6.66-another""#);
+    assert_ne!(text, other);
+    for (name, text) in [("one", text.as_str()), ("two", &other), ("three", &text)] {
+        let dir = case.path("records").join(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("record.json"), text).unwrap();
+    }
+    let output = case.report(&["--json", "--records", case.path("records").to_str().unwrap()]);
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(told["records"], 2, "{told}");
+}
+
 #[test]
 fn a_folder_that_cannot_be_listed_is_named_and_the_others_are_read() {
     let case = Case::new();

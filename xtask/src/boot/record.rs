@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What is kept of a run: one JSON document, and a table for the reader.
 
+use std::hash::{BuildHasher as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -87,13 +88,21 @@ pub struct CheckRecord {
     pub evidence: Evidence,
 }
 
-/// A name for a run: sorts by time, unique on a machine (`20261121T070800Z-4711`).
-pub fn run_id(now: SystemTime, pid: u32) -> String {
+/// A name for a new run: sorts by time, and no other has it, also of those on other machines, whose
+/// processes often have the same ids (`20261121T070800Z-5c1f09ae`).
+pub fn run_id(now: SystemTime) -> String {
+    // The library's own source of randomness, which is the system's.
+    let random = std::hash::RandomState::new().build_hasher().finish();
+    format!("{}-{:08x}", stamp(now), random & u64::from(u32::MAX))
+}
+
+/// A moment, to the second (`20261121T070800Z`).
+pub fn stamp(now: SystemTime) -> String {
     let seconds = now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
     let (year, month, day) = date(days);
     let (hour, minute, second) = (rest / 3600, rest / 60 % 60, rest % 60);
-    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z-{pid}")
+    format!("{year:04}{month:02}{day:02}T{hour:02}{minute:02}{second:02}Z")
 }
 
 /// Removes the folders of all but the newest `keep` runs that hold a file of this name, and says which
@@ -307,10 +316,12 @@ mod tests {
 
     #[test]
     fn run_ids_are_dates() {
-        let at = |s| run_id(UNIX_EPOCH + Duration::from_secs(s), 7);
-        assert_eq!(at(0), "19700101T000000Z-7");
-        assert_eq!(at(951_827_696), "20000229T123456Z-7");
-        assert_eq!(at(1_795_243_446), "20261121T064406Z-7");
+        let at = |s| stamp(UNIX_EPOCH + Duration::from_secs(s));
+        assert_eq!(at(0), "19700101T000000Z");
+        assert_eq!(at(951_827_696), "20000229T123456Z");
+        assert_eq!(at(1_795_243_446), "20261121T064406Z");
+        let (one, two) = (run_id(UNIX_EPOCH), run_id(UNIX_EPOCH));
+        assert!(one != two && one.starts_with("19700101T000000Z-") && one.len() == 25, "{one}");
     }
 
     #[test]

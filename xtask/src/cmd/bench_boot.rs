@@ -102,7 +102,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let stock = load(context, &engine, &prepare::install(context, &sources, &pair.stock)?)?;
     let version = patched.identity.version;
     let patched = load(context, &engine, &prepare::install(context, &sources, patched)?)?;
-    let dir = context.cache.runs().join(run_id(SystemTime::now(), std::process::id()));
+    let dir = context.cache.runs().join(run_id(SystemTime::now()));
 
     let mut failures = Vec::new();
     // SIGTERM makes stock systemd re-execute: it is asked by the signal that it understands.

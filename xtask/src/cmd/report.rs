@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 
 use super::{Context, rebase_select};
 use crate::atomic;
@@ -193,7 +194,8 @@ fn records(context: &Context<'_>, more: &[PathBuf]) -> Result<(Vec<Record>, Vec<
         unread.extend(unreadable);
     }
     records.sort_by(|a, b| (a.started_s, &a.id).cmp(&(b.started_s, &b.id)));
+    // Not by their names: two machines have given older ones the same.
     let mut seen = BTreeSet::new();
-    records.retain(|r| seen.insert(r.id.clone()));
+    records.retain(|r| serde_json::to_vec(r).is_ok_and(|text| seen.insert(Sha256::digest(text))));
     Ok((records, unread))
 }

@@ -70,7 +70,7 @@ impl Carried {
         let now = SystemTime::now();
         Carried {
             schema: SCHEMA,
-            id: format!("{}-carried", record::run_id(now, std::process::id())),
+            id: format!("{}-carried", record::run_id(now)),
             started_s: now.duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs()),
             plainboot: env!("CARGO_PKG_VERSION").to_owned(),
             versions,

@@ -67,7 +67,7 @@ pub struct Run {
 impl Run {
     pub fn new(context: &Context<'_>, command: impl Into<String>, begin: Instant) -> Run {
         let now = SystemTime::now();
-        let id = record::run_id(now, std::process::id());
+        let id = record::run_id(now);
         let dir = context.cache.runs().join(&id);
         Run { command: command.into(), begin, now, id, dir }
     }

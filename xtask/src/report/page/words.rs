@@ -106,13 +106,13 @@ pub fn missing(what: &str, type_this: &str) -> Markup {
 
 /// `2026-11-21`
 pub fn day(seconds: u64) -> String {
-    let id = crate::boot::record::run_id(at(seconds), 0);
+    let id = crate::boot::record::stamp(at(seconds));
     format!("{}-{}-{}", &id[..4], &id[4..6], &id[6..8])
 }
 
 /// `13:05`
 pub fn clock(seconds: u64) -> String {
-    let id = crate::boot::record::run_id(at(seconds), 0);
+    let id = crate::boot::record::stamp(at(seconds));
     format!("{}:{}", &id[9..11], &id[11..13])
 }
 
