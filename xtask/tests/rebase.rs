@@ -291,3 +291,21 @@ fn the_version_that_a_patch_was_made_on_is_fetched_to_solve_a_conflict() {
     assert_eq!(output.status.code(), Some(1), "{told}");
     assert!(stdout(&output).contains("src/core/a.c: 1 to solve"), "{}", stdout(&output));
 }
+
+/// Every patch fits there, and yet `rebase-patches` says no: the page must not be green.
+#[test]
+fn the_page_shows_places_that_nobody_has_looked_at() {
+    let case = case("new-site");
+    let of = |output: &std::process::Output| -> serde_json::Value {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        serde_json::from_slice(&output.stdout).unwrap()
+    };
+    let told = of(&case.command("report", &["--json", "257", "258"]));
+    assert_eq!((&told["unsettled"], &told["unseen"]), (&0.into(), &serde_json::json!(["258"])));
+    let page = fs::read_to_string(told["page"].as_str().unwrap()).unwrap();
+    assert!(page.contains("1 problem needs a person") && page.contains("apply_exec_quotas"));
+    // It was kept, for a machine without sources.
+    let runs = case.dir.path().join("cache/runs");
+    let told = of(&case.command("report", &["--json", "--from", runs.to_str().unwrap()]));
+    assert_eq!(told["unseen"], serde_json::json!(["258"]));
+}

@@ -201,7 +201,7 @@ pub(super) fn carry(context: &Context<'_>, args: &Args) -> Result<Carried> {
     {
         tracing::info!(%error, "facts are not kept");
     }
-    match report::carried::Carried::of(&engine, &runs, &kept) {
+    match report::carried::Carried::of(&engine, &runs, &kept, sites.clone()) {
         Ok(carried) => carried.keep(&context.cache.runs()),
         Err(error) => tracing::info!(%error, "what the page needs is not kept"),
     }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 
-use super::{Context, rebase_select};
+use super::{Context, rebase_select, rebase_sites};
 use crate::atomic;
 use crate::boot::record::{self, Record};
 use crate::fault::{Fault, Status};
@@ -65,6 +65,8 @@ struct Written {
     versions: usize,
     /// Cells that wait for a person.
     unsettled: usize,
+    /// Versions with places that a refusal can reach and that nobody has looked at.
+    unseen: Vec<SystemdVersion>,
     records: usize,
 }
 
@@ -89,6 +91,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         lock: &lock,
         rows: known.carried.versions.iter().map(carried::Version::row).collect(),
         kept: &known.carried.kept,
+        sites: &known.carried.sites,
         records: &known.records,
         unread: &known.unread,
     };
@@ -104,6 +107,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             bytes: html.len(),
             versions: input.rows.len(),
             unsettled: input.unsettled(),
+            unseen: input.sites.versions().into_iter().collect(),
             records: known.records.len(),
         })?;
     } else {
@@ -139,7 +143,8 @@ fn judge(context: &Context<'_>, args: &Args, series: &Series, lock: &Lock) -> Re
     {
         tracing::info!(%error, "facts are not kept");
     }
-    let carried = Carried::of(&engine, &runs, &kept)?;
+    let sites = rebase_sites::review(context, &sources, series, &runs)?;
+    let carried = Carried::of(&engine, &runs, &kept, sites)?;
     if !runs.is_empty() {
         carried.keep(&context.cache.runs());
     }

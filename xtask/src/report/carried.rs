@@ -12,6 +12,7 @@ use super::page::Row;
 use crate::atomic;
 use crate::boot::record;
 use crate::rebase::{Cell, Engine, VersionRun};
+use crate::sites::Review;
 use crate::sources::TreeId;
 use crate::version::SystemdVersion;
 
@@ -35,6 +36,9 @@ pub struct Carried {
     pub versions: Vec<Version>,
     /// Verified before, and not to be had in that run.
     pub kept: Vec<SystemdVersion>,
+    /// Places that a refusal can reach and that nobody has looked at; empty in older documents.
+    #[serde(default, skip_serializing_if = "Review::is_empty")]
+    pub sites: Review,
 }
 
 /// One version, as the engine has judged it.
@@ -56,14 +60,20 @@ impl Version {
 }
 
 impl Carried {
-    /// What `engine` has said.
-    pub fn of(engine: &Engine, runs: &[VersionRun], kept: &[SystemdVersion]) -> Result<Self> {
+    /// What `engine` has said, and what is left to look at.
+    pub fn of(
+        engine: &Engine,
+        runs: &[VersionRun],
+        kept: &[SystemdVersion],
+        sites: Review,
+    ) -> Result<Self> {
         let version = |run: &VersionRun| {
             let tree = run.is_settled().then(|| engine.patched_tree(run)).transpose()?;
             let patched = tree.map(TreeId::from);
             anyhow::Ok(Version { version: run.version, patched, cells: run.cells.clone() })
         };
-        Ok(Carried::now(runs.iter().map(version).collect::<Result<_>>()?, kept))
+        let versions = runs.iter().map(version).collect::<Result<_>>()?;
+        Ok(Carried { sites, ..Carried::now(versions, kept) })
     }
 
     pub fn now(versions: Vec<Version>, kept: &[SystemdVersion]) -> Self {
@@ -75,6 +85,7 @@ impl Carried {
             plainboot: env!("CARGO_PKG_VERSION").to_owned(),
             versions,
             kept: kept.to_vec(),
+            sites: Review::default(),
         }
     }
 

@@ -35,18 +35,18 @@ pub struct Site {
 pub type Sites = BTreeSet<Site>;
 
 /// A site that is new in a version and that nobody has looked at.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewSite {
     pub version: SystemdVersion,
     /// The version that it was compared with; none for the first of all.
-    #[serde(skip_serializing_if = "Option::is_none")]
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub before: Option<SystemdVersion>,
     #[serde(flatten)]
     pub site: Site,
 }
 
 /// What a person must look at.
-#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Review {
     /// Sites without an entry, by version.
     pub new: Vec<NewSite>,
@@ -57,7 +57,7 @@ pub struct Review {
 }
 
 /// An entry of `sites.toml` that says something untrue.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stale {
     #[serde(flatten)]
     pub site: Site,

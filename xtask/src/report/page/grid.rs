@@ -62,7 +62,8 @@ fn line(input: &Input<'_>, row: &Row<'_>, index: usize, major: &[&Row<'_>]) -> M
     // another way.
     let told = |a: &Cell, b: &Cell| a.outcome.is_settled() || a.outcome == b.outcome;
     let speaks = |newest: &Row<'_>| row.cells.iter().zip(newest.cells).all(|(a, b)| told(a, b));
-    let minor = index > 0 && speaks(major[0]);
+    let unseen = input.sites.new.iter().any(|new| new.version == row.version);
+    let minor = index > 0 && speaks(major[0]) && !unseen;
     let hidden = major.len() - 1;
     let text = |cells: &[Cell]| {
         cells
@@ -78,6 +79,10 @@ fn line(input: &Input<'_>, row: &Row<'_>, index: usize, major: &[&Row<'_>]) -> M
             th scope="row" {
                 a href={ "#version-" (row.version) } { (row.version) }
                 @if index == 0 && hidden > 0 { " " small.more { "+" (hidden) } }
+                @if unseen {
+                    " " a href={ "#" (super::places::id(row.version)) }
+                        title="nobody has looked at places that a refusal can reach here" { "?" }
+                }
             }
             @for cell in row.cells {
                 @let outcome = cell.outcome;

@@ -9,6 +9,7 @@ mod ablation;
 mod boots;
 mod code;
 mod grid;
+mod places;
 mod problems;
 mod story;
 mod timeline;
@@ -20,6 +21,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::boot::record::Record;
 use crate::rebase::Cell;
 use crate::series::Series;
+use crate::sites::Review;
 use crate::sources::{Lock, TreeId};
 use crate::version::SystemdVersion;
 
@@ -39,6 +41,8 @@ pub struct Input<'a> {
     pub rows: Vec<Row<'a>>,
     /// Verified before, and not to be had here.
     pub kept: &'a [SystemdVersion],
+    /// Places that a refusal can reach, as far as somebody must look at them.
+    pub sites: &'a Review,
     /// Oldest first.
     pub records: &'a [Record],
     /// Records that could not be read, and why.
@@ -79,8 +83,10 @@ impl Input<'_> {
 /// The whole page.
 pub fn html(input: &Input<'_>) -> String {
     let problems = problems::find(input);
+    let places = places::find(input.sites);
+    let open = problems.len() + places.len();
     let sections = [
-        ("attention", "Attention", problems::section(input, &problems)),
+        ("attention", "Attention", problems::section(input, &problems, &places)),
         ("grid", "Grid", grid::section(input)),
         ("boots", "Boots", boots::section(input)),
         ("patches", "Patches", story::section(input)),
@@ -99,7 +105,7 @@ pub fn html(input: &Input<'_>) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="generator" content="cargo xtask report";
-                title { "plainboot: " (verdict(input, problems.len())) }
+                title { "plainboot: " (verdict(input, open)) }
                 link rel="icon" href="data:,";
                 style { (PreEscaped(include_str!("page.css"))) }
             }
@@ -111,9 +117,7 @@ pub fn html(input: &Input<'_>) -> String {
                         @for (id, title, _) in &sections {
                             a href={ "#" (id) } {
                                 (title)
-                                @if *id == "attention" && !problems.is_empty() {
-                                    " " span.count { (problems.len()) }
-                                }
+                                @if *id == "attention" && open > 0 { " " span.count { (open) } }
                             }
                         }
                     }
@@ -125,7 +129,7 @@ pub fn html(input: &Input<'_>) -> String {
                     }
                 }
                 main #main {
-                    (summary(input, problems.len()))
+                    (summary(input, open))
                     @for (id, title, body) in &sections {
                         section id=(id) aria-labelledby={ "h-" (id) } {
                             h2 id={ "h-" (id) } { a href={ "#" (id) } { (title) } }
@@ -175,6 +179,11 @@ fn summary(input: &Input<'_>, problems: usize) -> Markup {
                 div { dt { "To look at" } dd {
                     @let cells = input.unsettled();
                     a href="#attention" { (cells) " " (if cells == 1 { "cell" } else { "cells" }) }
+                    @match input.sites.new.len() {
+                        0 => {},
+                        1 => small { "1 place" },
+                        n => small { (n) " places" },
+                    }
                 } }
                 div { dt { "Proved by a boot" } dd {
                     a href="#boots" { (fresh) " " (if fresh == 1 { "release" } else { "releases" }) }

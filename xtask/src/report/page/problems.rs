@@ -4,6 +4,7 @@
 
 use maud::{Markup, html};
 
+use super::places::{self, Places};
 use super::{Input, Row, code, words};
 use crate::patch::Hunk;
 use crate::rebase::{Broken, Cause, Cell, Collision, FileReport, Outcome};
@@ -59,11 +60,11 @@ fn commit(cause: Option<Cause>) -> Option<Cause> {
     cause.filter(|c| matches!(c, Cause::Commit { .. }))
 }
 
-pub fn section(input: &Input<'_>, problems: &[Problem<'_>]) -> Markup {
+pub fn section(input: &Input<'_>, problems: &[Problem<'_>], places: &[Places]) -> Markup {
     html! {
         @if input.rows.is_empty() {
             p.missing { "Nothing was judged: see the grid." }
-        } @else if problems.is_empty() {
+        } @else if problems.is_empty() && places.is_empty() {
             p.calm {
                 (words::badge(("✓", "good", "nothing"))) " needs a person. To look ahead, at upstream's main branch: "
                 (words::command("cargo xtask bisect --systemd-git PATH-OR-URL"))
@@ -75,8 +76,10 @@ pub fn section(input: &Input<'_>, problems: &[Problem<'_>]) -> Markup {
                     " " b { (p.cell.patch) } " on " (words::versions(&p.versions))
                     @if let Some(Cause::Commit { subject, .. }) = culprit(p) { ": " (subject) }
                 } } }
+                @for p in places { li { (places::line(p)) } }
             }
             @for p in problems { (card(input, p)) }
+            @for p in places { (places::card(p)) }
         }
     }
 }

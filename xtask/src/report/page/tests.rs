@@ -71,6 +71,15 @@ fn commit(link: &str) -> Cause {
 }
 
 fn page(series: &Series, cells: &[(&str, Cell)], records: &[Record]) -> String {
+    page_with(series, cells, records, &Review::default())
+}
+
+fn page_with(
+    series: &Series,
+    cells: &[(&str, Cell)],
+    records: &[Record],
+    sites: &Review,
+) -> String {
     let row = |(version, cell): &'_ (&str, Cell)| (v(version), vec![cell.clone()]);
     let owned: Vec<(SystemdVersion, Vec<Cell>)> = cells.iter().map(row).collect();
     let rows = owned.iter().map(|(version, cells)| Row { version: *version, cells, patched: None });
@@ -80,6 +89,7 @@ fn page(series: &Series, cells: &[(&str, Cell)], records: &[Record]) -> String {
         lock: &Lock::default(),
         rows: rows.collect(),
         kept: &[],
+        sites,
         records,
         unread: &[HOSTILE.to_owned()],
     })
@@ -121,6 +131,27 @@ fn a_problem_of_several_releases_is_shown_once_and_every_link_leads_there() {
     for found in hrefs.captures_iter(&page) {
         assert!(page.contains(&format!("id=\"{}\"", &found[1])), "nothing is called {}", &found[1]);
     }
+}
+
+/// `rebase-patches` says no to such a version, though every patch fits.
+#[test]
+fn places_that_nobody_has_looked_at_are_problems() {
+    use crate::sites::{NewSite, Site, Stale};
+    let site = |what: &str| Site { file: "a.c".into(), function: "f".into(), what: what.into() };
+    let new = |at: &str| NewSite { version: v(at), before: Some(v("261")), site: site(HOSTILE) };
+    let review = Review {
+        new: vec![new("262"), new("262")],
+        stale: vec![Stale { site: site("g()"), since: v("261"), why: "it was there".into() }],
+        unread: vec![(v("261"), "a blob is missing".into())],
+    };
+    let cells = [("261", cell(Outcome::Clean, None)), ("262", cell(Outcome::Clean, None))];
+    let page = page_with(&series("x\n"), &cells, &[], &review);
+    assert!(page.contains("3 problems need a person"));
+    assert!(page.contains("systemd 262 has places that 261 had not"));
+    assert_eq!(page.matches("href=\"#places-262\"").count(), 2, "the grid, and the index");
+    assert!(page.contains("of systemd 261: it was there"));
+    assert!(page.contains("systemd 261: a blob is missing"));
+    assert!(!page.contains("<img"), "an element of somebody else");
 }
 
 #[test]
