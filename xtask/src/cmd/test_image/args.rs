@@ -124,6 +124,24 @@ impl Args {
             _ => checks::CHECKS,
         }
     }
+
+    /// What records call that which is examined, `made` by its recipe: only one of a release itself, made
+    /// and tried in the usual way, may stand for the release.
+    pub(super) fn flavour(&self, made: &str) -> String {
+        let mut flavour = made.to_owned();
+        if self.faults {
+            flavour += ", under load";
+        }
+        if self.via != Via::Layer {
+            flavour += &format!(", by {}", word(&self.via));
+        }
+        flavour
+    }
+}
+
+/// What a user types for a value.
+fn word(value: &impl clap::ValueEnum) -> String {
+    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// Refuses names of checks that do not exist, and to try those that this run does not have: it would
@@ -196,15 +214,11 @@ pub(super) fn again(
     if args.faults && !command.contains("--faults") {
         words.push("--faults".into());
     }
-    if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
-        && args.engine != Choice::Auto
-    {
-        words.push(format!("--engine {}", engine.get_name()));
+    if args.engine != Choice::Auto {
+        words.push(format!("--engine {}", word(&args.engine)));
     }
-    if let Some(via) = clap::ValueEnum::to_possible_value(&args.via)
-        && args.via != Via::Layer
-    {
-        words.push(format!("--via {}", via.get_name()));
+    if args.via != Via::Layer {
+        words.push(format!("--via {}", word(&args.via)));
     }
     for (flag, tree) in [("--tree", &args.tree), ("--stock-tree", &args.stock_tree)] {
         if let Some(tree) = tree {
@@ -214,4 +228,29 @@ pub(super) fn again(
     words.push("--only".into());
     words.extend(failed.iter().map(|&f| f.to_owned()));
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::flags::{Command, Flags};
+
+    fn args(words: &[&str]) -> Args {
+        let words = ["cargo xtask", "test-image"].iter().chain(words);
+        match Flags::try_parse_from(words).unwrap().command {
+            Command::TestImage(args) => args,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// The page takes what is called `patched` for the release's own run.
+    #[test]
+    fn what_is_made_or_tried_in_another_way_has_another_name() {
+        let flavour = |words: &[&str]| args(words).flavour("patched");
+        assert_eq!(flavour(&["--only", "boot.pid1", "--keep"]), "patched");
+        assert_eq!(flavour(&["--faults"]), "patched, under load");
+        assert_eq!(flavour(&["--via", "deb"]), "patched, by deb");
+    }
 }

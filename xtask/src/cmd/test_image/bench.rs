@@ -103,6 +103,8 @@ impl Bench<'_> {
         let may_skip = self.args.may_skip.as_deref();
         let options = boot::Options { table, wanted, keep: self.args.keep, may_skip };
         let dir = self.dir.join(purpose);
+        let flavour = self.args.flavour(candidate.flavour);
+        let candidate = &Candidate { flavour: &flavour, ..*candidate };
         boot::examine(self.engine, candidate, &options, &dir, self.context.ui)
     }
 
