@@ -92,6 +92,10 @@ pub fn recipes_at(
 ) -> Result<(Vec<Pair>, Status)> {
     let id = match bisect::commit(context, sources, revision) {
         Ok(id) => id,
+        // Who names a clone means what is in it: a slip of the finger is no branch of upstream's.
+        Err(fault) if sources::Options::from(context.global).names_a_clone() => {
+            return Err(fault.into());
+        }
         Err(_) => sources.branch(revision, &context.global.into())?,
     };
     let commit = sources.git().find_commit(id)?;
@@ -248,4 +252,34 @@ fn write_sources(
         context.ui.note(&format!("{more} {text}: {}, …", first.path));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::flags::Flags;
+    use crate::ui::Ui;
+    use crate::workspace::{Cache, Checkout};
+
+    #[test]
+    fn a_revision_that_the_named_clone_lacks_is_asked_of_nobody_else() {
+        let dir = tempfile::tempdir().unwrap();
+        git2::Repository::init_bare(dir.path().join("clone")).unwrap();
+        let clone = dir.path().join("clone").display().to_string();
+        let words = ["cargo xtask", "--offline", "--systemd-git", &clone, "status"];
+        let flags = Flags::try_parse_from(words).unwrap();
+        let ui = Ui::new(true);
+        let context = Context {
+            ui: &ui,
+            checkout: Checkout::at(dir.path()),
+            cache: Cache::locate(Some(&dir.path().join("cache"))).unwrap(),
+            global: &flags.global,
+        };
+        let options = (&flags.global).into();
+        let sources = Sources::open(&context.cache, Lock::default(), &options, &ui).unwrap();
+        let error = recipes_at(&context, &sources, "mian").unwrap_err();
+        assert_eq!(format!("{error:#}"), "no commit `mian` is here");
+    }
 }

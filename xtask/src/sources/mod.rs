@@ -61,6 +61,13 @@ pub struct Options {
     pub offline: bool,
 }
 
+impl Options {
+    /// The user named a clone on this machine.
+    pub fn names_a_clone(&self) -> bool {
+        self.systemd_git.as_deref().is_some_and(|git| !remote::is_url(git))
+    }
+}
+
 impl From<&crate::flags::Global> for Options {
     fn from(global: &crate::flags::Global) -> Self {
         Options { systemd_git: global.systemd_git.clone(), offline: global.offline }

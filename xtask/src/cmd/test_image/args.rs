@@ -129,6 +129,9 @@ impl Args {
     /// and tried in the usual way, may stand for the release.
     pub(super) fn flavour(&self, made: &str) -> String {
         let mut flavour = made.to_owned();
+        if let Some(revision) = &self.revision {
+            flavour += &format!(", of {revision}");
+        }
         if self.faults {
             flavour += ", under load";
         }
@@ -194,14 +197,23 @@ pub(super) fn ready_made(args: &Args) -> Result<Option<(Installed, Option<Instal
     }
 }
 
-/// The command that repeats what failed.
+/// The command that repeats what failed. `clone` is the user's `--systemd-git`, without which nobody may
+/// know a revision.
 pub(super) fn again(
     args: &Args,
+    clone: Option<&str>,
     command: &str,
     version: SystemdVersion,
     failed: &BTreeSet<&str>,
 ) -> String {
-    let mut words = vec![format!("cargo xtask {command} --systemd {version}")];
+    let mut words = vec![format!("cargo xtask {command}")];
+    match &args.revision {
+        None => words.push(format!("--systemd {version}")),
+        Some(revision) => {
+            words.push(format!("--revision {}", exec::quote(revision)));
+            words.extend(clone.map(|path| format!("--systemd-git {}", exec::quote(path))));
+        }
+    }
     if let Some(image) = &args.image {
         words.push(format!("--image {}", exec::quote(image)));
     }
@@ -252,5 +264,28 @@ mod tests {
         assert_eq!(flavour(&["--only", "boot.pid1", "--keep"]), "patched");
         assert_eq!(flavour(&["--faults"]), "patched, under load");
         assert_eq!(flavour(&["--via", "deb"]), "patched, by deb");
+        assert_eq!(flavour(&["--revision", "v257-stable"]), "patched, of v257-stable");
+    }
+
+    /// A branch is called by the release that it is on the way to, which is not what was tried.
+    #[test]
+    fn the_command_that_repeats_a_run_names_what_was_tried() {
+        let version = SystemdVersion::new(257, 13);
+        let again = |words: &[&str], clone: Option<&str>| {
+            again(&args(words), clone, "test-image", version, &["boot.running"].into())
+        };
+        assert_eq!(
+            again(&["--via", "deb"], Some("/a clone")),
+            "cargo xtask test-image --systemd 257.13 --via deb --only boot.running"
+        );
+        assert_eq!(
+            again(&["--revision", "v257-stable", "--engine", "private"], Some("/a clone")),
+            "cargo xtask test-image --revision v257-stable --systemd-git '/a clone' \
+             --engine private --only boot.running"
+        );
+        assert_eq!(
+            again(&["--revision", "main"], None),
+            "cargo xtask test-image --revision main --only boot.running"
+        );
     }
 }

@@ -201,7 +201,8 @@ fn report(
             .map(|c| c.id.as_str())
             .collect();
         if !failed.is_empty() {
-            let again = again(args, command, subject.version, &failed);
+            let clone = context.global.systemd_git.as_deref();
+            let again = again(args, clone, command, subject.version, &failed);
             context.ui.note(&format!("transcript: {}", subject.transcript.display()));
             context.ui.note(&format!("repeat:     {again}"));
         }
