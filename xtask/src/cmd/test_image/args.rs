@@ -136,15 +136,10 @@ impl Args {
             flavour += ", under load";
         }
         if self.via != Via::Layer {
-            flavour += &format!(", by {}", word(&self.via));
+            flavour += &format!(", by {}", self.via.word());
         }
         flavour
     }
-}
-
-/// What a user types for a value.
-fn word(value: &impl clap::ValueEnum) -> String {
-    value.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
 }
 
 /// Refuses names of checks that do not exist, and to try those that this run does not have: it would
@@ -226,11 +221,13 @@ pub(super) fn again(
     if args.faults && !command.contains("--faults") {
         words.push("--faults".into());
     }
-    if args.engine != Choice::Auto {
-        words.push(format!("--engine {}", word(&args.engine)));
+    if let Some(engine) = clap::ValueEnum::to_possible_value(&args.engine)
+        && args.engine != Choice::Auto
+    {
+        words.push(format!("--engine {}", engine.get_name()));
     }
     if args.via != Via::Layer {
-        words.push(format!("--via {}", word(&args.via)));
+        words.push(format!("--via {}", args.via.word()));
     }
     for (flag, tree) in [("--tree", &args.tree), ("--stock-tree", &args.stock_tree)] {
         if let Some(tree) = tree {

@@ -68,7 +68,7 @@ impl Bench<'_> {
             digest: &made.digest,
             stock: stock.as_deref(),
         };
-        let purpose = made.reference.replace(':', "-");
+        let purpose = format!("{}-{}", main.identity.version, self.args.via.word());
         self.judge(&candidate, &purpose, wanted)
     }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 
 use crate::engine::Engine;
+use crate::engine::owner::Owner;
 use crate::image::base::Base;
 use crate::image::needs::{self, Needs};
 use crate::image::{Content, Identity, Image, Layer, deb};
@@ -24,8 +25,22 @@ pub enum Via {
     Deb,
 }
 
+impl Via {
+    /// What a user types for it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Via::Layer => "layer",
+            Via::Copy => "copy",
+            Via::Deb => "deb",
+        }
+    }
+}
+
+/// The repository of the images that are made here.
+const REPOSITORY: &str = "plainboot-via";
+
 /// The image that the engine's own builder made, and those that it was made of; dropping it removes
-/// them.
+/// them. What a run leaves that is killed before is removed by the next one.
 #[derive(Debug)]
 pub struct Made<'e> {
     engine: &'e Engine,
@@ -54,18 +69,15 @@ pub fn make<'e>(
     layer: Layer,
     ui: &Ui,
 ) -> Result<Made<'e>> {
-    let word = match via {
-        Via::Layer => anyhow::bail!("a layer needs no Dockerfile"),
-        Via::Copy => "copy",
-        Via::Deb => "deb",
-    };
+    anyhow::ensure!(via != Via::Layer, "a layer needs no Dockerfile");
+    let word = via.word();
+    sweep(engine, ui)?;
     let step = ui.step(format!("build an image of systemd {} by {word}", identity.version));
-    // No other run may put its own under these names between two of the steps.
-    let reference = format!("plainboot-via:{}-{word}-{}", identity.version, std::process::id());
+    let reference = name(&format!("{}-{word}", identity.version), Owner::me().as_ref());
     let mut made = Made {
         engine,
-        base: format!("{reference}-base"),
-        layer: format!("{reference}-layer"),
+        base: format!("{reference}_base"),
+        layer: format!("{reference}_layer"),
         reference,
         digest: String::new(),
     };
@@ -107,6 +119,39 @@ pub fn make<'e>(
     Ok(made)
 }
 
+/// No other run may put its own under these names between two of the steps, and the next one must see
+/// whose they are. A label would do for the latter, but the containers of the image would inherit it.
+fn name(what: &str, owner: Option<&Owner>) -> String {
+    let owner = owner.map_or_else(
+        || format!("-{}", std::process::id()),
+        |owner| format!("_{}", owner.to_string().replace('/', "_")),
+    );
+    format!("{REPOSITORY}:{what}{owner}")
+}
+
+/// Whose image that is, if its name is one of [`name`]'s.
+fn owner(reference: &str) -> Option<Owner> {
+    let (repository, tag) = reference.rsplit_once(':')?;
+    // podman puts `localhost/` before it.
+    if repository.rsplit('/').next() != Some(REPOSITORY) {
+        return None;
+    }
+    let [_, boot, namespace, pid, started, ..] = tag.split('_').collect::<Vec<_>>()[..] else {
+        return None;
+    };
+    format!("{boot}/{namespace}/{pid}/{started}").parse().ok()
+}
+
+/// Removes images whose run was killed before it could.
+fn sweep(engine: &Engine, ui: &Ui) -> Result<()> {
+    let listed = engine.call(["image", "ls", "--format", "{{.Repository}}:{{.Tag}}"]).text()?;
+    for left in listed.lines().filter(|name| owner(name).is_some_and(|owner| owner.is_gone())) {
+        ui.note(&format!("removing image {left}, left by a run that was killed"));
+        engine.forget(left)?;
+    }
+    Ok(())
+}
+
 /// Gives the engine the base alone.
 fn import(engine: &Engine, base: &Base, name: &str) -> Result<()> {
     let [Layer { content: Content::File(tar), .. }] = base.layers.as_slice() else {
@@ -127,4 +172,34 @@ fn put(tar: &mut tar::Builder<Vec<u8>>, name: &str, content: &[u8]) -> Result<()
     header.set_mode(0o644);
     header.set_size(content.len() as u64);
     Ok(tar.append_data(&mut header, name, content)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_tells_whose_it_is() {
+        let me = Owner::me().unwrap();
+        let mine = name("263-rc1-copy", Some(&me));
+        for reference in [mine.clone(), format!("localhost/{mine}_base"), format!("{mine}_layer")] {
+            assert_eq!(owner(&reference), Some(me.clone()), "{reference}");
+            let (_, tag) = reference.rsplit_once(':').unwrap();
+            assert!(
+                tag.len() <= 128 && tag.chars().all(|c| c.is_alphanumeric() || "._-".contains(c))
+            );
+        }
+        assert!(!me.is_gone());
+        let dead: Owner = me
+            .to_string()
+            .rsplit_once('/')
+            .map(|(o, _)| o.to_owned() + "/1")
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(owner(&name("262-deb", Some(&dead))).unwrap().is_gone());
+        for other in [name("262-deb", None), mine.replace("-via", ""), "<none>:<none>".to_owned()] {
+            assert_eq!(owner(&other), None, "{other}");
+        }
+    }
 }
