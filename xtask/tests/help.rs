@@ -96,6 +96,40 @@ fn bash_completes_commands_patches_and_versions() {
     assert!(said.lines().any(|l| l == "254.26"), "{said}");
 }
 
+/// bash-completion loads cargo's own completion when cargo is first completed; what is there before it,
+/// and after it, is ours.
+#[test]
+fn bash_keeps_the_completion_of_cargo_itself() {
+    let library = "/usr/share/bash-completion/bash_completion";
+    if !Path::new(library).exists() {
+        return xtask::skip::record_optional("bash-completion is not installed").unwrap();
+    }
+    let (dir, file) = completions("bash");
+    let own = "_a_cargo() { COMPREPLY=(bench build); }; complete -F _a_cargo cargo";
+    let folder = dir.path().join("user/completions");
+    std::fs::create_dir_all(&folder).unwrap();
+    let complete = |words: &str, last: usize, word: &str| {
+        format!(
+            "COMPREPLY=(); COMP_WORDS=({words}); COMP_CWORD={last}; _cargo_or_xtask cargo '{word}'; \
+             echo \"${{COMPREPLY[@]}}\"; complete -p cargo"
+        )
+    };
+    let ours = "complete -o bashdefault -o default -F _cargo_or_xtask cargo\n";
+    let whole = format!("bench build\n{ours}new-release\n{ours}bench build\n{ours}");
+    let (plain, xtask) = (complete("cargo b", 1, "b"), complete("cargo xtask new", 2, "new"));
+    let start = format!("BASH_COMPLETION_USER_DIR={}/user; . {library}", dir.path().display());
+    let loaded = |before: &str| {
+        shell("bash", &format!("{start}; {before}. {file}; . {file}; {plain}; {xtask}; {plain}"))
+    };
+    // Set up before ours; then to be loaded; then by nobody.
+    let Some(said) = loaded(&format!("{own}; ")) else { return };
+    assert_eq!(said, whole);
+    std::fs::write(folder.join("cargo"), own).unwrap();
+    assert_eq!(loaded("").unwrap(), whole);
+    let said = shell("bash", &format!(". {file}; {plain}")).unwrap();
+    assert_eq!(said, format!("\n{ours}"));
+}
+
 #[test]
 fn zsh_and_fish_read_theirs() {
     let (_dir, file) = completions("fish");

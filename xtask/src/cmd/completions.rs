@@ -15,12 +15,12 @@ use crate::sources::Lock;
 /// Print what lets a shell complete `cargo xtask`, with the names of patches and versions
 ///
 /// Defines `xtask` as a short form of `cargo xtask`, which is completed in each shell; bash also
-/// completes `cargo xtask` itself. Patches and versions are those of this checkout: print it again
-/// after a new release.
+/// completes `cargo xtask` itself, and leaves the rest to cargo's own completion. Patches and versions
+/// are those of this checkout: print it again after a new release.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
-  cargo xtask completions bash > ~/.local/share/bash-completion/completions/xtask
+  cargo xtask completions bash > ~/.xtask.bash  # and at the end of ~/.bashrc: . ~/.xtask.bash
   cargo xtask completions zsh >> ~/.zshrc       # after compinit
   cargo xtask completions fish > ~/.config/fish/conf.d/xtask.fish")]
 pub struct Args {
@@ -94,18 +94,40 @@ fn fish_values(command: &clap::Command) -> String {
     lines
 }
 
-/// `cargo xtask …` is handed to the completion of `xtask`, all else to that of cargo.
+/// `cargo xtask …` is handed to the completion of `xtask`, all else to that of cargo. That one is loaded
+/// by bash-completion when it is first asked for (`_comp_load` from 2.12 on, `_completion_loader` before),
+/// and then takes over the name, so ours goes on top of it again.
 const BASH: &str = r#"
+_xtask_over_cargo() {
+    local spec
+    spec=$(complete -p cargo 2>/dev/null)
+    if [[ $spec == *" -F "* && $spec != *" -F _cargo_or_xtask "* ]]; then
+        spec=${spec##* -F }
+        _xtask_cargo=${spec%% *}
+    fi
+    complete -F _cargo_or_xtask -o bashdefault -o default cargo
+}
+
 _cargo_or_xtask() {
     if [[ ${COMP_WORDS[1]} == xtask && $COMP_CWORD -gt 1 ]]; then
         COMP_WORDS=("${COMP_WORDS[@]:1}")
         COMP_CWORD=$((COMP_CWORD - 1))
         _xtask xtask "$2" "$3"
-    elif declare -F _cargo >/dev/null; then
-        _cargo "$@"
+        return
+    fi
+    if [[ -z ${_xtask_cargo-} ]]; then
+        if declare -F _comp_load >/dev/null; then
+            _comp_load -- cargo
+        elif declare -F _completion_loader >/dev/null; then
+            _completion_loader cargo
+        fi
+        _xtask_over_cargo
+    fi
+    if [[ -n ${_xtask_cargo-} ]]; then
+        "$_xtask_cargo" "$@"
     fi
 }
-complete -F _cargo_or_xtask -o bashdefault -o default cargo
+_xtask_over_cargo
 "#;
 
 const ZSH: &str = r#"
