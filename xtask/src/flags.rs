@@ -78,6 +78,16 @@ pub enum Command {
 }
 
 impl Command {
+    /// What it gives instead of a document, if it has none for `--json`.
+    pub fn instead_of_a_document(&self) -> Option<&'static str> {
+        match self {
+            Command::Run(_) => Some("`run` gives a shell"),
+            Command::Completions(_) => Some("`completions` prints a script"),
+            Command::Resolve(_) => Some("`resolve` writes files for an editor"),
+            _ => None,
+        }
+    }
+
     /// Its time is the user's, who works in a shell or looks at containers: it says nothing of the next
     /// one.
     pub fn waits_for_the_user(&self) -> bool {

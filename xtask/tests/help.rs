@@ -51,6 +51,25 @@ fn ask(words: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// Text would be taken for a broken document.
+#[test]
+fn a_command_without_a_document_says_so() {
+    for words in [&["run"][..], &["completions", "bash"], &["resolve", "0002-cgroup", "263"]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_xtask"));
+        let output = command.args(words).arg("--json").current_dir(checkout()).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{told}");
+        assert!(output.stdout.is_empty() && told.contains("no document for --json"), "{told}");
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let pages: serde_json::Value =
+        serde_json::from_str(&ask(&["man", "--json", "--dir", dir.path().to_str().unwrap()]))
+            .unwrap();
+    assert!(pages["pages"].as_array().unwrap().len() > 20, "{pages}");
+    let said = ask(&["nix-status", "--check", "--json"]);
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&said).unwrap()["changed"], false);
+}
+
 /// What a shell answers to a script.
 fn shell(program: &str, script: &str) -> Option<String> {
     if !xtask::exec::have(program) {

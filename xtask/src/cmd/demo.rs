@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! `cargo xtask demo`
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use serde::Serialize;
 
 use super::Context;
 use crate::atomic;
@@ -24,6 +26,17 @@ pub struct Args {
     /// Write nothing; exit code 1 if the picture shows another session
     #[arg(long)]
     check: bool,
+}
+
+/// The document of `--json`.
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: u32,
+    picture: &'a Path,
+    /// The picture had this session already; without --check, in the very same times.
+    same: bool,
+    /// What was typed and said now.
+    lines: Vec<&'a str>,
 }
 
 /// What is typed in the container.
@@ -51,9 +64,17 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let lines = session(context, &TYPED, &|line| step.detail(line))?;
     step.done(&format!("{} lines", lines.len()));
     let path = context.checkout.root().join("docs/demo.svg");
+    let told = |same: bool| {
+        let lines: Vec<&str> = lines.iter().map(|line| line.text.as_str()).collect();
+        ui.json(&Document { schema: 1, picture: &path, same, lines })
+    };
     if !args.check {
-        atomic::write(&path, recording::svg(&lines, TITLE).as_bytes())?;
-        ui.result(&path.display().to_string());
+        let changed = atomic::write(&path, recording::svg(&lines, TITLE).as_bytes())?;
+        if context.global.json {
+            told(!changed)?;
+        } else {
+            ui.result(&path.display().to_string());
+        }
         return Ok(Status::Yes);
     }
     let svg = std::fs::read_to_string(&path).unwrap_or_default();
@@ -64,16 +85,21 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     };
     let shown = recording::shape(shown.iter().map(String::as_str));
     let now = recording::shape(lines.iter().map(|line| line.text.as_str()));
+    let status = if shown == now { Status::Yes } else { Status::No };
+    if context.global.json {
+        told(shown == now)?;
+        return Ok(status);
+    }
     if shown == now {
         ui.result("docs/demo.svg shows what happens");
-        return Ok(Status::Yes);
+        return Ok(status);
     }
     let patch =
         diffy::create_patch(&(shown.join("\n") + "\n"), &(now.join("\n") + "\n")).to_string();
     ui.result(&format!(
         "docs/demo.svg shows another session; cargo xtask demo records it\n{patch}"
     ));
-    Ok(Status::No)
+    Ok(status)
 }
 
 /// Runs `cargo xtask run` with this script instead of a terminal, and notes what is said when.

@@ -36,7 +36,11 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let written = pages.apply()?;
     let names: Vec<String> = written.iter().map(|path| path.display().to_string()).collect();
     context.ui.note(&format!("{} pages written", names.len()));
-    context.ui.result(&names.join("\n"));
+    if context.global.json {
+        context.ui.json(&serde_json::json!({ "schema": 1, "pages": names }))?;
+    } else {
+        context.ui.result(&names.join("\n"));
+    }
     Ok(Status::Yes)
 }
 

@@ -45,7 +45,7 @@ pub mod test_vm;
 
 use anyhow::Result;
 
-use crate::fault::Status;
+use crate::fault::{Fault, Status};
 use crate::flags::{Command, Flags, Global};
 use crate::ui::Ui;
 use crate::workspace::{Cache, Checkout};
@@ -61,6 +61,10 @@ pub struct Context<'a> {
 
 /// Runs the command that the flags name.
 pub fn dispatch(flags: &Flags, ui: &Ui) -> Result<Status> {
+    if let Some(instead) = flags.command.instead_of_a_document().filter(|_| flags.global.json) {
+        let fault = Fault::new(format!("{instead}, and has no document for --json"));
+        return Err(fault.hint("leave out --json").into());
+    }
     let context = Context {
         ui,
         checkout: Checkout::find()?,

@@ -31,14 +31,19 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let mut change = ChangeSet::default();
     change.put(&path, document(&context.checkout)?);
     let drift = !change.drift().is_empty();
+    if context.global.json {
+        context.ui.json(&serde_json::json!({ "schema": 1, "page": path, "changed": drift }))?;
+    }
     if args.check {
-        if drift {
+        if drift && !context.global.json {
             context.ui.result(&format!("not as it would be written: {}", path.display()));
         }
         return Ok(if drift { Status::No } else { Status::Yes });
     }
     change.apply()?;
-    context.ui.result(&path.display().to_string());
+    if !context.global.json {
+        context.ui.result(&path.display().to_string());
+    }
     Ok(Status::Yes)
 }
 
