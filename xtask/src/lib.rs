@@ -14,9 +14,9 @@
 //! | rebase | [`rebase`]: two methods, landing sites, the fewest variants; [`sites`]: what a refusal reaches |
 //! | render | [`render`]: the Nix overlay |
 //! | build | [`build`]: meson, ninja, installed trees |
-//! | image | [`profile`]: what makes a container image; [`image`]: layers, archive |
-//! | boot | [`vm`]: a guest with an engine; [`engine`]: Docker, the user's, a private or a guest's one; [`boot`]: checks, verdict, record |
-//! | report | [`report`]: counts |
+//! | image | [`profile`]: what makes a container image; `bootstrap`: mmdebstrap; [`image`]: layers, archive |
+//! | boot | [`vm`]: a guest with an engine; [`engine`]: Docker, the user's, a private or a guest's one; [`boot`]: checks, verdict, record; [`trial`]: programs that use an engine, tried on a real one |
+//! | report | [`report`]: counts; what the patches became, kept; the HTML page; a recorded session |
 //!
 //! Around them: [`cmd`] and [`flags`] (the commands), [`ui`], [`exec`], [`atomic`], [`fault`],
 //! [`workspace`] (where things are), [`host`] and [`requirements`] (what the machine has), [`skip`]

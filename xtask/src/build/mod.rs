@@ -107,7 +107,18 @@ pub fn build(
 /// A build of `version` is in the cache: stock, patched or with some of the patches.
 pub fn is_here(cache: &Cache, version: SystemdVersion) -> bool {
     let installs = cache.build().join(version.to_string()).join("install");
-    fs::read_dir(installs).is_ok_and(|mut entries| entries.next().is_some())
+    entries(&installs).any(|path| !is_partial(&path))
+}
+
+fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> {
+    fs::read_dir(dir).into_iter().flatten().flatten().map(|entry| entry.path())
+}
+
+/// What an install is called until it is complete.
+const PARTIAL: &str = ".partial-";
+
+fn is_partial(path: &Path) -> bool {
+    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(PARTIAL))
 }
 
 /// The folders of one version, and what works on them.
@@ -208,7 +219,12 @@ impl Workplace {
     fn install_into(&self, install: &Path) -> Result<()> {
         let parent = install.parent().context("no parent folder")?;
         fs::create_dir_all(parent)?;
-        let partial = tempfile::Builder::new().prefix(".partial-").tempdir_in(parent)?;
+        // The version's lock is held: those of others are left by runs that were killed.
+        for left in entries(parent).filter(|path| is_partial(path)) {
+            fs::remove_dir_all(&left)
+                .with_context(|| format!("cannot remove {}", left.display()))?;
+        }
+        let partial = tempfile::Builder::new().prefix(PARTIAL).tempdir_in(parent)?;
         let root = partial.path().join("root");
         self.job("meson", "install.log")
             .args(["install", "--no-rebuild", "--quiet", "--strip", "-C"])
@@ -324,6 +340,19 @@ fn digest(parts: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_killed_run_leaves_is_no_build() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::locate(Some(dir.path())).unwrap();
+        let version = SystemdVersion::new(262, 0);
+        let installs = cache.build().join("262/install");
+        assert!(!is_here(&cache, version));
+        fs::create_dir_all(installs.join(".partial-x1/root")).unwrap();
+        assert!(!is_here(&cache, version));
+        fs::create_dir(installs.join("5c1f")).unwrap();
+        assert!(is_here(&cache, version));
+    }
 
     #[test]
     fn the_oldest_installs_go_first() {
