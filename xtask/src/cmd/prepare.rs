@@ -105,7 +105,14 @@ pub fn recipes_at(
     let said = said.unwrap_or_default();
     let version = said.replace("~devel", "~rc0").parse()?;
     context.ui.note(&format!("{revision} is {}, of systemd {said}", commit.id()));
-    recipes_of(context, sources, &[Target { version, tree: tree.id() }])
+    let (mut pairs, status) = recipes_of(context, sources, &[Target { version, tree: tree.id() }])?;
+    // What is built, booted and recorded of it is not the release's.
+    for pair in &mut pairs {
+        for recipe in [Some(&mut pair.stock), pair.patched.as_mut()].into_iter().flatten() {
+            recipe.identity.flavour += &format!(", of {revision}");
+        }
+    }
+    Ok((pairs, status))
 }
 
 fn recipes_of(
@@ -264,9 +271,16 @@ mod tests {
     use crate::workspace::{Cache, Checkout};
 
     #[test]
-    fn a_revision_that_the_named_clone_lacks_is_asked_of_nobody_else() {
+    fn a_revision_keeps_its_name_and_one_that_the_clone_lacks_is_asked_of_nobody_else() {
         let dir = tempfile::tempdir().unwrap();
-        git2::Repository::init_bare(dir.path().join("clone")).unwrap();
+        std::fs::create_dir(dir.path().join("patches")).unwrap();
+        std::fs::write(dir.path().join("patches/series.toml"), "schema = 1\n").unwrap();
+        let git = git2::Repository::init_bare(dir.path().join("clone")).unwrap();
+        let mut tree = git.treebuilder(None).unwrap();
+        tree.insert("meson.version", git.blob(b"257.13\n").unwrap(), 0o100_644).unwrap();
+        let tree = git.find_tree(tree.write().unwrap()).unwrap();
+        let who = git2::Signature::new("a", "a@b", &git2::Time::new(0, 0)).unwrap();
+        git.commit(Some("refs/heads/v257-stable"), &who, &who, "a", &tree, &[]).unwrap();
         let clone = dir.path().join("clone").display().to_string();
         let words = ["cargo xtask", "--offline", "--systemd-git", &clone, "status"];
         let flags = Flags::try_parse_from(words).unwrap();
@@ -281,5 +295,13 @@ mod tests {
         let sources = Sources::open(&context.cache, Lock::default(), &options, &ui).unwrap();
         let error = recipes_at(&context, &sources, "mian").unwrap_err();
         assert_eq!(format!("{error:#}"), "no commit `mian` is here");
+        let (pairs, _) = recipes_at(&context, &sources, "v257-stable").unwrap();
+        let named = |recipe: &Recipe| {
+            let Identity { version, flavour, .. } = &recipe.identity;
+            format!("{version} ({flavour})")
+        };
+        assert_eq!(named(&pairs[0].stock), "257.13 (stock, of v257-stable)");
+        let patched = pairs[0].patched.as_ref().unwrap();
+        assert_eq!(named(patched), "257.13 (patched, of v257-stable)");
     }
 }

@@ -129,9 +129,6 @@ impl Args {
     /// and tried in the usual way, may stand for the release.
     pub(super) fn flavour(&self, made: &str) -> String {
         let mut flavour = made.to_owned();
-        if let Some(revision) = &self.revision {
-            flavour += &format!(", of {revision}");
-        }
         if self.faults {
             flavour += ", under load";
         }
@@ -261,7 +258,6 @@ mod tests {
         assert_eq!(flavour(&["--only", "boot.pid1", "--keep"]), "patched");
         assert_eq!(flavour(&["--faults"]), "patched, under load");
         assert_eq!(flavour(&["--via", "deb"]), "patched, by deb");
-        assert_eq!(flavour(&["--revision", "v257-stable"]), "patched, of v257-stable");
     }
 
     /// A branch is called by the release that it is on the way to, which is not what was tried.
