@@ -21,8 +21,14 @@ pub const MAJORS: [u32; 3] = [254, 257, 262];
 /// Checks that the run's engine may be unable to try, by its own facts: they need another way to run
 /// the engine, or controllers that a host of cgroup v1 keeps. A skip of any other check leaves the
 /// run with nothing to say (77).
-pub const MAY_SKIP: [&str; 5] =
-    ["limits.memory", "limits.tasks", "row.rootless", "row.userns-remap", "row.writable-cgroups"];
+pub const MAY_SKIP: [&str; 6] = [
+    "limits.memory",
+    "limits.tasks",
+    "row.containerd",
+    "row.rootless",
+    "row.userns-remap",
+    "row.writable-cgroups",
+];
 
 /// The real path, for what can be had on this machine. Each suite is parsed and dispatched inside
 /// this process, so that an interrupt reaches the guards of what it started.

@@ -191,6 +191,7 @@ pub const CHECKS: &[&Check] = &[
     &rows::WRITABLE_CGROUPS,
     &rows::USER_NAMESPACE,
     &rows::ROOTLESS,
+    &rows::CONTAINERD,
     &control::WRITABLE,
     &control::REFUSED,
     &control::SAME_LAYERS,

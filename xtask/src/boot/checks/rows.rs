@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Other ways to run the container, each with the verdict that is expected of it.
 
-use anyhow::Result;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
 
 use super::start::{judge_boot, with_options};
 use super::{Check, Group, Outcome, Probe, all, same, shorten};
@@ -217,6 +219,87 @@ pub const WRITABLE_CGROUPS: Check = Check {
     },
     ..BASE
 };
+
+pub const CONTAINERD: Check = Check {
+    id: "row.containerd",
+    title: "containerd alone (ctr): runs once it mounts a cgroup tree",
+    timeout: Duration::from_secs(60),
+    // ctr comes with containerd, and only root may use it.
+    cannot: |facts| {
+        (!facts.guest || facts.kind != Kind::Docker || facts.rootless).then(|| {
+            "containerd is not the harness' own here (test-vm --engine containerd brings one)"
+                .to_owned()
+        })
+    },
+    probe: Probe::Apart(|site, until| {
+        let mut seen = Evidence::default();
+        let script = CTR.replace("IMAGE", site.image);
+        let call = site.engine.shell(&script).context("no guest")?.deadline(until.left());
+        let said = call.text()?;
+        for (name, value) in said.lines().filter_map(|l| l.strip_prefix('@')?.split_once('=')) {
+            seen.put(name, value);
+        }
+        seen.put("said", said);
+        Ok(seen)
+    }),
+    judge: |seen, expect| {
+        all([
+            same("its state", seen.get("state"), "running"),
+            same("failed units", seen.get("failed"), ""),
+            same(
+                "its capabilities",
+                seen.get("capabilities"),
+                &format!("{:016x}", expect.row.capabilities),
+            ),
+            same("its seccomp mode", seen.get("seccomp"), &expect.row.seccomp_mode.to_string()),
+            same("its cgroup tree", seen.get("cgroup"), "ro"),
+            same("its exit code", seen.get("code"), "0"),
+            same("its exit code without a cgroup tree", seen.get("bare"), "255"),
+            Outcome::holds_if(
+                seen.get("why").starts_with("Failed to mount cgroup2 (type cgroup2)"),
+                || format!("without a cgroup tree it says `{}`", shorten(seen.get("why"))),
+            ),
+        ])
+    },
+    ..BASE
+};
+
+/// A container without Docker: its image is Docker's, handed over; its output a file; `ctr` ends
+/// with its exit code. By itself ctr (1.7) mounts no cgroup tree, as every other client of containerd
+/// does, and nobody in the container may.
+const CTR: &str = r#"
+cd /srv/engines
+ctr() { command ctr --namespace plainboot "$@"; }
+docker save IMAGE | ctr images import - >/dev/null || exit 1
+image=$(ctr images list --quiet | tail -n 1)
+ctr run --rm --seccomp "$image" bare >bare.log 2>&1 </dev/null
+echo "@bare=$?"
+echo "@why=$(grep -m 1 cgroup2 bare.log)"
+ctr run --seccomp --mount type=cgroup,src=cgroup,dst=/sys/fs/cgroup,options=ro:nosuid:noexec:nodev \
+    "$image" row >row.log 2>&1 </dev/null &
+pid=$!
+n=0
+inside() { n=$((n + 1)); ctr task exec --exec-id "e$n" row sh -c "$1" </dev/null; }
+for i in $(seq 600); do
+    state=$(inside 'systemctl is-system-running --wait' 2>/dev/null)
+    case $state in running|degraded|maintenance) break;; esac
+    kill -0 $pid 2>/dev/null || break
+    sleep 0.2
+done
+echo "@state=$state"
+echo "@failed=$(inside 'systemctl --failed --no-legend --plain' | tr '
+' ' ')"
+echo "@capabilities=$(inside "sed -n 's/^CapEff:.//p' /proc/1/status")"
+echo "@seccomp=$(inside "sed -n 's/^Seccomp:.//p' /proc/1/status")"
+echo "@cgroup=$(inside "grep ' /sys/fs/cgroup ' /proc/1/mountinfo | cut -d' ' -f6 | cut -d, -f1")"
+ctr task kill --signal SIGTERM row
+wait $pid
+echo "@code=$?"
+cat row.log
+ctr task delete --force row >/dev/null 2>&1
+ctr container delete row >/dev/null 2>&1
+true
+"#;
 
 /// A container that is expected to end by itself.
 fn refused(site: &Site<'_>, until: Until, name: &str, options: &[&str]) -> Result<Evidence> {
