@@ -94,6 +94,8 @@ pub struct Job {
     name: String,
     deadline: Duration,
     transcript: PathBuf,
+    /// A shell takes the words apart again.
+    quoted: bool,
 }
 
 impl Job {
@@ -102,7 +104,8 @@ impl Job {
         let mut command = Command::new(program);
         command.stdin(Stdio::null()).process_group(0);
         let name = program.to_owned();
-        Job { command, name, deadline: Duration::from_secs(600), transcript: transcript.to_owned() }
+        let transcript = transcript.to_owned();
+        Job { command, name, deadline: Duration::from_secs(600), transcript, quoted: false }
     }
 
     /// A job whose descendants cannot outlive it, for programs that start many of their own: as root
@@ -117,13 +120,18 @@ impl Job {
         Job { name: program.to_owned(), ..job }
     }
 
-    pub fn args<S: AsRef<std::ffi::OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.command.args(args);
-        self
+    pub fn args<S: AsRef<std::ffi::OsStr>>(self, args: impl IntoIterator<Item = S>) -> Self {
+        args.into_iter().fold(self, |job, arg| job.arg(arg))
     }
 
     pub fn arg(mut self, arg: impl AsRef<std::ffi::OsStr>) -> Self {
-        self.command.arg(arg);
+        call::add(&mut self.command, arg.as_ref(), self.quoted);
+        self
+    }
+
+    /// The arguments from here on go through a shell before they arrive, as ssh's do.
+    pub fn through_a_shell(mut self) -> Self {
+        self.quoted = true;
         self
     }
 

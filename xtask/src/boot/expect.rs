@@ -45,8 +45,18 @@ pub(super) const DOCKER_PLAIN: Row = Row {
 pub(super) const DOCKER_WRITABLE: Row =
     Row { name: "Docker, writable cgroup", mode: Mode::Writable, cgroup: "rw", ..DOCKER_PLAIN };
 
+/// `podman run --systemd=false`: podman's 11 default capabilities (since 4.0; Docker's without
+/// `AUDIT_WRITE`, `MKNOD` and `NET_RAW`), and else as plain as Docker's.
+pub(super) const PODMAN_PLAIN: Row =
+    Row { name: "podman, --systemd=false", capabilities: 0x8004_05fb, ..DOCKER_PLAIN };
+
+/// `podman run` without any option: podman sees that systemd is to run, mounts a tmpfs on /run and
+/// /tmp, and gives it its part of the cgroup tree to write.
+pub(super) const PODMAN_PREPARED: Row =
+    Row { name: "podman", mode: Mode::Writable, cgroup: "rw", ..PODMAN_PLAIN };
+
 /// Every row there is, for what names them.
-pub const ROWS: [Row; 2] = [DOCKER_PLAIN, DOCKER_WRITABLE];
+pub const ROWS: [Row; 4] = [DOCKER_PLAIN, DOCKER_WRITABLE, PODMAN_PLAIN, PODMAN_PREPARED];
 
 /// Makes the container's own part of the cgroup tree writable, gives the capability back that this
 /// took, and becomes systemd. So the only thing systemd has more than in the plain container is the
@@ -61,12 +71,19 @@ pub const NOT_UNLOCKED: &str = "exited 113";
 impl Row {
     /// The row of a plain container on this engine; `None` where none has been established.
     pub fn plain(facts: &Facts) -> Option<Row> {
-        let row = Row { slower: facts.slower(), ..DOCKER_PLAIN };
-        (facts.kind == Kind::Docker && facts.cgroup_version == 2).then_some(row)
+        let row = match facts.kind {
+            Kind::Docker => DOCKER_PLAIN,
+            Kind::Podman => PODMAN_PLAIN,
+        };
+        let row = Row { slower: facts.slower(), ..row };
+        (facts.cgroup_version == 2).then_some(row)
     }
 
     /// The row of a container with a writable cgroup tree, or why this engine has none.
     pub fn writable(facts: &Facts) -> Result<Row, String> {
+        if facts.kind == Kind::Podman && !facts.rootless {
+            return Ok(Row { slower: facts.slower(), ..PODMAN_PREPARED });
+        }
         let shifted = if facts.rootless {
             "runs without root"
         } else if facts.userns_remap {
@@ -88,6 +105,9 @@ impl Row {
 
 /// A container with a writable cgroup tree, and a plain one's privileges otherwise.
 pub fn writable(image: &str, facts: &Facts) -> Start {
+    if facts.kind == Kind::Podman {
+        return Start::plain(image).prepared();
+    }
     let mut start = Start::plain(image).options(&["--cap-add=SYS_ADMIN"]);
     // These would refuse the remount whatever the capability.
     for (module, option) in [

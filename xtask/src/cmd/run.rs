@@ -95,7 +95,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             .into());
     }
     let (version, ms) = (identity.version, booted.elapsed.as_millis());
-    ui.note(&format!("{} {}", engine.prompt(), start.arguments().join(" ")));
+    ui.note(&format!("{} {}", engine.prompt(), start.arguments(engine.facts.kind).join(" ")));
     ui.note(&format!("systemd {version} is `{}` after {ms} ms; `exit` removes it", booted.state));
     let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
     let how = if terminal { "--interactive --tty" } else { "--interactive" };

@@ -41,7 +41,7 @@ pub struct Args {
     #[arg(long, value_name = "SUITE", default_value = disk::SUITE, value_parser = GUESTS)]
     pub guest: String,
 
-    /// How the guest runs its engine; but for `docker` only the check that is about it is tried
+    /// How the guest runs its engine; but for `docker` only the checks that are about it are tried
     #[arg(long, value_enum, default_value = "docker")]
     pub engine: vm::Mode,
 
@@ -93,8 +93,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 .into())
         };
     }
-    let only = match (args.only.as_slice(), args.engine.check()) {
-        ([], Some(check)) if !args.faults => vec![check.to_owned()],
+    let only = match (args.only.as_slice(), args.engine.checks()) {
+        ([], Some(checks)) if !args.faults => checks.iter().map(|&c| c.to_owned()).collect(),
         (named, _) => named.to_vec(),
     };
     let inner = test_image::Args {
@@ -159,9 +159,9 @@ fn examine(
     let run = Run::new(context, again, begin);
     let machine = vm::boot(&context.cache, &disk, options, &run.dir, context.ui)?;
     let emulated = machine.accelerator == vm::qemu::Accelerator::Tcg;
-    let socket = machine.socket().to_owned();
+    let cli = machine.cli();
     let keeper = Box::new(Guest { machine });
-    let engine = Engine::at(&socket, emulated, vm::link::FIRST_ANSWER, keeper)?;
+    let engine = Engine::in_guest(cli, emulated, vm::link::FIRST_ANSWER, keeper)?;
     test_image::run_on(context, inner, None, &engine, run)
 }
 
@@ -209,5 +209,13 @@ struct Guest {
 impl engine::Keeper for Guest {
     fn shell(&self, script: &str) -> Option<Call> {
         Some(self.machine.shell(script))
+    }
+
+    fn bring(&self, archive: &engine::Archive<'_>) -> Option<Result<Call>> {
+        Some(self.machine.bring(archive))
+    }
+
+    fn keep(&self) -> Result<()> {
+        self.machine.keep()
     }
 }

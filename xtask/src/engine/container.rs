@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Engine, owner};
+use super::{Engine, Kind, owner};
 use crate::exec::{Answer, Call, Running};
 use crate::fault::Fault;
 
@@ -25,6 +25,10 @@ pub struct Start {
     pub command: Vec<String>,
     /// Leave the container in the engine when its guard is dropped, and out of later sweeps.
     pub keep: bool,
+    /// podman sees that systemd is to run, and by itself mounts a tmpfs on /run and /tmp and makes
+    /// the cgroup tree writable. Unless this is set it is told not to: what runs is then as plain as
+    /// Docker's.
+    pub prepared: bool,
 }
 
 impl Start {
@@ -35,6 +39,11 @@ impl Start {
 
     pub fn keep(mut self, keep: bool) -> Start {
         self.keep = keep;
+        self
+    }
+
+    pub fn prepared(mut self) -> Start {
+        self.prepared = true;
         self
     }
 
@@ -49,8 +58,11 @@ impl Start {
     }
 
     /// The arguments a user would type, without our label.
-    pub fn arguments(&self) -> Vec<String> {
+    pub fn arguments(&self, kind: Kind) -> Vec<String> {
         let mut all = vec!["run".to_owned(), "--detach".to_owned()];
+        if kind == Kind::Podman && !self.prepared {
+            all.push("--systemd=false".to_owned());
+        }
         all.extend(self.options.iter().cloned());
         all.push(self.image.clone());
         all.extend(self.command.iter().cloned());
@@ -80,7 +92,7 @@ pub struct Container<'e> {
 impl Engine {
     /// Starts a container.
     pub fn start(&self, start: &Start) -> Result<Container<'_>> {
-        let mut arguments = start.arguments();
+        let mut arguments = start.arguments(self.facts.kind);
         if let Some(me) = owner::Owner::me().filter(|_| !start.keep) {
             arguments.insert(2, format!("--label={}={me}", owner::LABEL));
         }
@@ -95,7 +107,7 @@ impl Engine {
                 "the engine did not start a container: {}",
                 answer.error_text()
             ))
-            .hint(format!("{} {}", self.prompt(), start.arguments().join(" ")))
+            .hint(format!("{} {}", self.prompt(), start.arguments(self.facts.kind).join(" ")))
             .into());
         }
         let returned = Instant::now();
@@ -247,7 +259,13 @@ impl Drop for Container<'_> {
         if self.keep {
             return;
         }
-        let call = self.call(&["rm", "--force", "--volumes", &self.id]).uninterruptible();
+        let mut words = vec!["rm", "--force", "--volumes"];
+        if self.engine.facts.kind == Kind::Podman {
+            // Docker kills at once, podman would wait.
+            words.push("--time=0");
+        }
+        words.push(&self.id);
+        let call = self.call(&words).uninterruptible();
         if let Err(error) = call.text() {
             tracing::warn!("container {} could not be removed: {error:#}", self.short());
         }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::Result;
 use serde_json::Value;
 
-use super::{Engine, Facts, Kind, address, owner, private};
-use crate::exec::{self, Call};
+use super::{Cli, Engine, Facts, Kind, owner, private};
+use crate::exec;
 use crate::fault::{self, Fault};
 use crate::ui::Ui;
 use crate::workspace::Cache;
@@ -31,14 +31,10 @@ pub enum Choice {
 /// [`fault::Kind::CannotTry`] with every reason when there is none.
 pub fn find(choice: Choice, cache: &Cache, ui: &Ui) -> Result<Engine> {
     let engine = match choice {
-        Choice::Docker => users_own()?,
+        Choice::Docker => users_own("docker", "docker.io")?,
+        Choice::Podman => users_own("podman", "podman")?,
         Choice::Private => private_one(cache, ui)?,
-        Choice::Podman => {
-            return Err(Fault::cannot_try("the checks have no expected values for podman yet")
-                .hint("use --engine docker or --engine private")
-                .into());
-        }
-        Choice::Auto => match users_own() {
+        Choice::Auto => match users_own("docker", "docker.io") {
             Ok(engine) => engine,
             Err(error) if fault::kind_of(&error) == fault::Kind::CannotTry => {
                 if let Err(reason) = private::possible() {
@@ -58,49 +54,41 @@ pub fn find(choice: Choice, cache: &Cache, ui: &Ui) -> Result<Engine> {
 
 fn private_one(cache: &Cache, ui: &Ui) -> Result<Engine> {
     let (daemon, facts) = private::Daemon::start(cache, ui)?;
-    let host = Some(daemon.host());
-    Ok(Engine { program: "docker".into(), host, facts, keeper: Some(Box::new(daemon)) })
+    let cli = Cli::local("docker", Some(daemon.host()));
+    Ok(Engine { cli, facts, keeper: Some(Box::new(daemon)) })
 }
 
-fn users_own() -> Result<Engine> {
-    let program = "docker";
+fn users_own(program: &str, package: &str) -> Result<Engine> {
     if !exec::have(program) {
-        return Err(Fault::cannot_try("`docker` is not installed")
-            .hint("as root: apt-get install docker.io")
+        return Err(Fault::cannot_try(format!("`{program}` is not installed"))
+            .hint(format!("as root: apt-get install {package}"))
             .into());
     }
-    let facts = facts(program, ANSWER, || address(program, None))?;
-    let hint = "use --engine private (as root), or a host with cgroup v2";
-    if facts.kind == Kind::Podman {
-        return Err(Fault::cannot_try(
-            "`docker` is podman here, which the checks do not judge yet",
-        )
-        .hint(hint)
-        .into());
-    }
+    let cli = Cli::local(program, None);
+    let facts = facts(&cli, ANSWER)?;
     if facts.cgroup_version != 2 {
         return Err(Fault::cannot_try(format!(
-            "Docker {} runs on cgroup v{}, where systemd 258 and newer cannot boot at all",
-            facts.version, facts.cgroup_version
+            "{} runs on cgroup v{}, where systemd 258 and newer cannot boot at all",
+            facts.release(),
+            facts.cgroup_version
         ))
-        .hint(hint)
+        .hint("use --engine private (as root), or a host with cgroup v2")
         .into());
     }
-    Ok(Engine { program: program.into(), host: None, facts, keeper: None })
+    Ok(Engine { cli, facts, keeper: None })
 }
 
 /// How long an engine on this host may take to tell about itself.
 pub(super) const ANSWER: Duration = Duration::from_secs(5);
 
 /// Asks an engine about itself.
-pub(super) fn facts(name: &str, deadline: Duration, call: impl Fn() -> Call) -> Result<Facts> {
-    let answer =
-        call().args(["info", "--format", "{{json .}}"]).deadline(deadline).output().map_err(
-            |e| match fault::kind_of(&e) {
-                fault::Kind::Interrupted => e,
-                _ => Fault::cannot_try(format!("`{name}` does not answer: {e}")).into(),
-            },
-        )?;
+pub(super) fn facts(cli: &Cli, deadline: Duration) -> Result<Facts> {
+    let name = cli.call().line();
+    let call = cli.call().args(["info", "--format", "{{json .}}"]).deadline(deadline);
+    let answer = call.output().map_err(|e| match fault::kind_of(&e) {
+        fault::Kind::Interrupted => e,
+        _ => Fault::cannot_try(format!("`{name}` does not answer: {e}")).into(),
+    })?;
     // Without a service the CLI still prints a document, with its error inside.
     parse(&answer.text()).map_err(|reason| {
         let said = answer.error_text();
@@ -176,10 +164,12 @@ fn podman(info: &Value) -> Option<Facts> {
 /// Removes containers whose run was killed before it could.
 fn sweep(engine: &Engine, ui: &Ui) -> Result<()> {
     let filter = format!("label={}", owner::LABEL);
-    let format = format!("{{{{.ID}}}} {{{{.Label \"{}\"}}}}", owner::LABEL);
-    let listed = engine.call(["ps", "--all", "--filter", &filter, "--format", &format]).text()?;
-    for line in listed.lines() {
-        let Some((id, label)) = line.split_once(' ') else { continue };
+    let listed = engine.call(["ps", "--all", "--filter", &filter, "--format", "{{.ID}}"]).text()?;
+    let format = format!("{{{{index .Config.Labels \"{}\"}}}}", owner::LABEL);
+    for id in listed.lines() {
+        // One that is gone by now has no label.
+        let inspect = engine.call(["inspect", "--type=container", "--format", &format, id]);
+        let label = inspect.output()?.text();
         if label.parse::<owner::Owner>().is_ok_and(|o| o.is_gone()) {
             ui.note(&format!("removing container {id}, left by a run that was killed"));
             engine.call(["rm", "--force", "--volumes", id]).text()?;

@@ -5,6 +5,7 @@
 //! Everything is asked through the CLI, so Docker 20.10 and today's are the same code. What is
 //! started on an engine is a [`Container`], and ends with it.
 
+mod cli;
 pub mod container;
 pub mod find;
 pub mod owner;
@@ -16,12 +17,13 @@ use std::time::Duration;
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+pub use cli::Cli;
 pub use container::{Container, Start};
 pub use find::{Choice, find};
 
 use crate::exec::{Call, Job};
 use crate::fault::Fault;
-use crate::image::{Image, PURPOSE};
+use crate::image::{Image, PURPOSE, archive};
 use crate::ui::Ui;
 
 /// Seen of QEMU 7.2 on two cores: a `docker run` takes 4 s where it takes 0.3 s on the host.
@@ -101,26 +103,16 @@ pub enum Kind {
 }
 
 /// What an engine says of an image.
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 pub struct ImageFacts {
     pub id: String,
-    #[serde(default, deserialize_with = "null_is_none")]
     pub labels: std::collections::BTreeMap<String, String>,
-}
-
-/// Engines write `null` for no labels.
-fn null_is_none<'de, D: serde::Deserializer<'de>, T: Deserialize<'de> + Default>(
-    from: D,
-) -> Result<T, D::Error> {
-    Ok(Option::deserialize(from)?.unwrap_or_default())
 }
 
 /// An engine that answers.
 #[derive(Debug)]
 pub struct Engine {
-    program: String,
-    /// `DOCKER_HOST`; `None` uses the CLI's own default.
-    host: Option<String>,
+    cli: Cli,
     pub facts: Facts,
     /// Kept for its `Drop`: containers borrow the engine, so they end before it does.
     keeper: Option<Box<dyn Keeper>>,
@@ -133,24 +125,36 @@ pub trait Keeper: std::fmt::Debug + Send + Sync {
     fn shell(&self, _script: &str) -> Option<Call> {
         None
     }
+
+    /// Brings an image archive to that machine faster than the engine's socket would, and gives the
+    /// call that has the engine load it; `None` where there is no faster way.
+    fn bring(&self, _archive: &Archive<'_>) -> Option<Result<Call>> {
+        None
+    }
+
+    /// Called when images were loaded: they may be kept for later runs.
+    fn keep(&self) -> Result<()> {
+        Ok(())
+    }
 }
 
+/// What writes an image archive.
+pub type Archive<'a> = dyn Fn(&mut dyn std::io::Write) -> Result<()> + 'a;
+
 impl Engine {
-    /// The Docker that listens on a socket of this host, wherever it runs. `emulated`: see
-    /// [`Facts::emulated`].
+    /// The engine in a guest of the harness. `emulated`: see [`Facts::emulated`].
     ///
     /// # Errors
     /// It does not answer within `deadline`.
-    pub fn at(
-        socket: &std::path::Path,
+    pub fn in_guest(
+        cli: Cli,
         emulated: bool,
         deadline: Duration,
         keeper: Box<dyn Keeper>,
     ) -> Result<Engine> {
-        let (program, host) = ("docker", format!("unix://{}", socket.display()));
-        let facts = find::facts(program, deadline, || address(program, Some(&host)))?;
+        let facts = find::facts(&cli, deadline)?;
         let facts = Facts { emulated, private: true, guest: true, ..facts };
-        Ok(Engine { program: program.into(), host: Some(host), facts, keeper: Some(keeper) })
+        Ok(Engine { cli, facts, keeper: Some(keeper) })
     }
 
     /// How long something may take on this engine that takes at most `usual` on hardware.
@@ -168,7 +172,7 @@ impl Engine {
     /// A call of the engine's CLI.
     pub fn call<S: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = S>) -> Call {
         let usual = Duration::from_secs(30);
-        address(&self.program, self.host.as_deref()).args(args).deadline(self.patience(usual))
+        self.cli.call().args(args).deadline(self.patience(usual))
     }
 
     /// Another program that uses this engine.
@@ -177,53 +181,78 @@ impl Engine {
             Kind::Docker => "docker",
             Kind::Podman => "podman",
         };
-        let program = program.display().to_string();
-        address(&program, self.host.as_deref()).env("PLAINBOOT_ENGINE", kind)
+        let call = Call::new(program).env("PLAINBOOT_ENGINE", kind);
+        match &self.cli.host {
+            Some(host) => call.env("DOCKER_HOST", host),
+            None => call,
+        }
     }
 
     /// A long-running client of the engine, without its arguments yet.
     pub fn job(&self, transcript: &Path) -> Job {
-        let job = Job::new(&self.program, transcript);
-        match &self.host {
-            Some(host) => job.env("DOCKER_HOST", host),
-            None => job,
-        }
+        self.cli.job(transcript)
     }
 
     /// What a user types before the arguments, to reach this engine.
     pub fn prompt(&self) -> String {
-        match &self.host {
-            Some(host) => format!("DOCKER_HOST={host} {}", self.program),
-            None => self.program.clone(),
-        }
+        self.cli.prompt()
     }
 
     /// Brings an image into the engine unless it is there already. Gives its reference.
-    ///
-    /// The reference's tag is the image's own digest, so a name never means another image. Images
-    /// of earlier runs that no name points to are removed: each edit of a patch makes a new one.
     pub fn load(&self, image: &Image, ui: &Ui) -> Result<String> {
-        let reference = image.reference();
-        if self.has(image)? {
-            return Ok(reference);
+        self.load_all(&[image], ui)?;
+        Ok(image.reference())
+    }
+
+    /// Brings those images into the engine that are not there already, in one go: what they share
+    /// is sent once.
+    ///
+    /// A reference's tag is the image's own digest, so a name never means another image. Images
+    /// of earlier runs that no name points to are removed: each edit of a patch makes a new one.
+    pub fn load_all(&self, images: &[&Image], ui: &Ui) -> Result<()> {
+        let mut lacking = Vec::new();
+        for image in images {
+            if !self.has(image)? {
+                lacking.push(*image);
+            }
         }
-        let step = ui.step(format!("load {} into the engine", image.title));
-        let source = image.clone();
-        self.call(["load", "--quiet"])
-            .deadline(self.patience(Duration::from_secs(300)))
-            .input(move |out| source.write_archive(out).map_err(std::io::Error::other))
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let titles: Vec<&str> = lacking.iter().map(|i| i.title.as_str()).collect();
+        let step = ui.step(format!("load {} into the engine", titles.join(", ")));
+        let brought = self.keeper.as_ref().and_then(|keeper| {
+            keeper.bring(&|out: &mut dyn std::io::Write| archive::write(&lacking, out))
+        });
+        let call = match brought {
+            Some(call) => call?,
+            None => {
+                let sources: Vec<Image> = lacking.iter().map(|&image| image.clone()).collect();
+                self.call(["load", "--quiet"]).input(move |out| {
+                    let sources: Vec<&Image> = sources.iter().collect();
+                    archive::write(&sources, out).map_err(std::io::Error::other)
+                })
+            }
+        };
+        call.deadline(self.patience(Duration::from_secs(300)))
             .text()
             .map_err(|e| self.no_space(e))?;
-        if !self.has(image)? {
-            return Err(Fault::new(format!("the engine took {reference} but does not list it"))
-                .hint(format!("see {} image ls", self.prompt()))
-                .into());
+        for image in &lacking {
+            if !self.has(image)? {
+                let told = format!("the engine took {} but does not list it", image.reference());
+                let hint = format!("see {} image ls", self.prompt());
+                return Err(Fault::new(told).hint(hint).into());
+            }
+            if !image.is_named() {
+                self.forget_older(image)?;
+            }
         }
-        if !image.is_named() {
-            self.forget_older(image)?;
+        if let Some(keeper) = &self.keeper {
+            keeper.keep()?;
         }
-        step.done(&format!("{} MB of its own", image.top().size.div_ceil(1 << 20)));
-        Ok(reference)
+        let own: u64 = lacking.iter().map(|image| image.top().size).sum();
+        step.done(&format!("{} MB of its own", own.div_ceil(1 << 20)));
+        Ok(())
     }
 
     /// What the engine says of an image that it has.
@@ -231,7 +260,8 @@ impl Engine {
     /// # Errors
     /// It does not have it; it is not asked to download it.
     pub fn image(&self, name: &str) -> Result<ImageFacts> {
-        let format = r#"{"id":{{json .Id}},"labels":{{json .Config.Labels}}}"#;
+        // podman 4.3 takes only a format that begins with a plain field.
+        let format = "{{.Id}} {{json .Config.Labels}}";
         let answer = self.call(["image", "inspect", "--format", format, name]).output()?;
         if !answer.status.success() {
             let hint = if self.facts.private {
@@ -241,7 +271,11 @@ impl Engine {
             };
             return Err(Fault::new(format!("the engine has no image `{name}`")).hint(hint).into());
         }
-        Ok(serde_json::from_slice(&answer.stdout)?)
+        let text = answer.text();
+        let (id, labels) = text.split_once(' ').unwrap_or((&text, "null"));
+        let labels: Option<_> = serde_json::from_str(labels)?;
+        // Engines write `null` for no labels.
+        Ok(ImageFacts { id: id.to_owned(), labels: labels.unwrap_or_default() })
     }
 
     /// Writes an image of the engine's to a file, as an archive.
@@ -273,7 +307,10 @@ impl Engine {
         let answer =
             self.call(["image", "inspect", "--format", "{{.Id}}", &image.reference()]).output()?;
         let id = answer.text();
-        Ok(answer.status.success() && image.digests().iter().any(|d| d == &id))
+        // podman leaves the algorithm out.
+        let id = id.strip_prefix("sha256:").unwrap_or(&id);
+        let is_it = |digest: &String| digest.strip_prefix("sha256:") == Some(id);
+        Ok(answer.status.success() && image.digests().iter().any(is_it))
     }
 
     /// Removes an image that nobody will ask for again, also after Ctrl-C. One that is in use stays.
@@ -286,19 +323,13 @@ impl Engine {
         let filter = format!("label={PURPOSE}={}", image.purpose);
         let format = "{{.Repository}}:{{.Tag}}";
         let listed = self.call(["image", "ls", "--filter", &filter, "--format", format]).text()?;
-        for old in listed.lines().filter(|l| **l != image.reference() && !l.contains("<none>")) {
+        // podman puts a registry before the name.
+        let reference = image.reference();
+        let current = |l: &str| l == reference || l.ends_with(&format!("/{reference}"));
+        for old in listed.lines().filter(|l| !current(l) && !l.contains("<none>")) {
             // One that a container of another run still uses stays: the engine refuses.
             let _ = self.call(["image", "rm", old]).output()?;
         }
         Ok(())
-    }
-}
-
-/// The CLI with its address, as every call starts.
-fn address(program: &str, host: Option<&str>) -> Call {
-    let call = Call::new(program);
-    match host {
-        Some(host) => call.env("DOCKER_HOST", host),
-        None => call,
     }
 }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use super::{Facts, address, find};
+use super::{Cli, Facts, find};
 use crate::exec::{self, Job, Running};
 use crate::fault::Fault;
 use crate::ui::Ui;
@@ -128,9 +128,7 @@ impl Daemon {
             }
             if self.socket.exists()
                 && let Ok(facts) =
-                    find::facts(&address("docker", Some(&self.host())).line(), find::ANSWER, || {
-                        address("docker", Some(&self.host()))
-                    })
+                    find::facts(&Cli::local("docker", Some(self.host())), find::ANSWER)
             {
                 return Ok(Facts { private: true, ..facts });
             }

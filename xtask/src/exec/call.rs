@@ -22,6 +22,8 @@ pub struct Call {
     feed: Option<Feed>,
     /// Cleaning up must go on after Ctrl-C.
     uninterruptible: bool,
+    /// A shell takes the words apart again.
+    quoted: bool,
 }
 
 /// What a finished [`Call`] said.
@@ -49,16 +51,27 @@ impl Call {
     /// A call of `program` with a deadline of 30 s and no input.
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         let command = Command::new(program);
-        Call { command, deadline: Duration::from_secs(30), feed: None, uninterruptible: false }
+        Call {
+            command,
+            deadline: Duration::from_secs(30),
+            feed: None,
+            uninterruptible: false,
+            quoted: false,
+        }
     }
 
-    pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
-        self.command.args(args);
-        self
+    pub fn args<S: AsRef<OsStr>>(self, args: impl IntoIterator<Item = S>) -> Self {
+        args.into_iter().fold(self, |call, arg| call.arg(arg))
     }
 
     pub fn arg(mut self, arg: impl AsRef<OsStr>) -> Self {
-        self.command.arg(arg);
+        add(&mut self.command, arg.as_ref(), self.quoted);
+        self
+    }
+
+    /// The arguments from here on go through a shell before they arrive, as ssh's do.
+    pub fn through_a_shell(mut self) -> Self {
+        self.quoted = true;
         self
     }
 
@@ -189,6 +202,15 @@ impl Call {
     }
 }
 
+/// Adds one argument, quoted if a shell is to take it apart again.
+pub(super) fn add(command: &mut Command, arg: &OsStr, quoted: bool) {
+    if quoted {
+        command.arg(quote(&arg.to_string_lossy()));
+    } else {
+        command.arg(arg);
+    }
+}
+
 fn start_fault(line: &str, error: &std::io::Error) -> Fault {
     let program = line.split(' ').next().unwrap_or(line);
     match error.kind() {
@@ -254,6 +276,15 @@ mod tests {
         let call = Call::new("sleep").arg("60").deadline(Duration::from_millis(100));
         assert!(call.output().unwrap_err().to_string().contains("has not ended"));
         assert!(start.elapsed() < Duration::from_secs(5));
+    }
+
+    #[test]
+    fn words_arrive_whole_behind_a_shell() {
+        let words = ["printf", "%s\n", "it's one", "$HOME", ""];
+        // As ssh does: every word behind the host's name, joined by blanks, for a shell over there.
+        let ssh = ["-c", "eval \"$*\"", "ssh"];
+        let call = Call::new("sh").args(ssh).through_a_shell().args(words);
+        assert_eq!(call.output().unwrap().stdout, b"it's one\n$HOME\n\n");
     }
 
     #[test]

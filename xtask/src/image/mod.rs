@@ -160,7 +160,7 @@ impl Image {
 
     /// Writes the image as one archive; see [`archive`].
     pub fn write_archive(&self, out: &mut dyn std::io::Write) -> anyhow::Result<()> {
-        archive::write(self, out)
+        archive::write(&[self], out)
     }
 }
 
@@ -288,6 +288,23 @@ mod tests {
         assert_eq!(a.digests(), b.digests());
         assert_eq!(bytes(&a), bytes(&b));
         assert_ne!(a.digest(), image("patched", b"y").digest());
+    }
+
+    #[test]
+    fn what_two_images_share_is_written_once() {
+        let (a, b) = (image("stock", b"x"), image("patched", b"y"));
+        let mut out = Vec::new();
+        archive::write(&[&a, &b], &mut out).unwrap();
+        let mut tar = tar::Archive::new(out.as_slice());
+        let names =
+            tar.entries().unwrap().map(|e| e.unwrap().path().unwrap().display().to_string());
+        let names: Vec<String> = names.collect();
+        let times = |digest: &str| {
+            let path = digest.replacen("sha256:", "blobs/sha256/", 1);
+            names.iter().filter(|n| **n == path).count()
+        };
+        assert_eq!(times(&a.layers[0].digest), 1);
+        assert_eq!((times(&a.top().digest), times(&b.top().digest)), (1, 1));
     }
 
     #[test]

@@ -26,20 +26,30 @@ pub const SUITES: [&str; 3] = ["bookworm", "trixie", "forky"];
 /// The one that is used unless another is named: Debian's current release.
 pub const SUITE: &str = "trixie";
 
-/// Beyond mmdebstrap's `minbase`. AppArmor's tools are
+/// Beyond mmdebstrap's `minbase`, and the kernel. AppArmor's tools are
 /// among them since Docker then confines each container by a profile, as it does for most users on
 /// Debian and Ubuntu.
 const PACKAGES: &[&str] = &[
     "apparmor",
     "dbus",
+    "crun",
     "docker.io",
     "iproute2",
     "iptables",
     "kmod",
     "openssh-server",
+    "podman",
+    "rootlesskit",
+    "slirp4netns",
     "systemd-sysv",
     "udev",
+    "uidmap",
 ];
+
+/// podman 4.3 of Debian 12 makes networks by these.
+const BOOKWORM: &[&str] = &["containernetworking-plugins"];
+/// The CLI became a package of its own, and podman 5 has its own networks.
+const SINCE_TRIXIE: &[&str] = &["docker-cli", "netavark"];
 
 /// Units that a guest without network, seat and hardware waits for in vain. Without udev the boot is
 /// ten seconds shorter under emulation; the kernel makes the device nodes that are needed itself.
@@ -87,10 +97,17 @@ const MASKED: &[&str] = &[
 /// Turns a root's tar into a disk; run as root, or as root of a user namespace. `$1`: folder with
 /// (a link to) `root.tar`, `key.pub` and the folder to lay over it; `$2`: bytes; the rest: units to mask.
 const ASSEMBLE: &str = r#"set -eu
+# Debian leaves these out of a user's.
+PATH=$PATH:/usr/sbin:/sbin
 cd "$1"; bytes=$2; shift 2
 mkdir root
 tar -x --numeric-owner -f root.tar -C root
-mkdir -p root/dev
+mkdir -p root/dev root/srv/engines
+# What engines keep is on a disk of its own.
+for engine in docker containers containerd; do
+    rm -rf "root/var/lib/$engine"
+    ln -s "/srv/engines/$engine" "root/var/lib/$engine"
+done
 cp -R --no-preserve=ownership,timestamps overlay/. root/
 install -d -m 0700 root/root/.ssh
 install -m 0600 key.pub root/root/.ssh/authorized_keys
@@ -113,9 +130,9 @@ rm -rf root
 "#;
 
 /// Changed whenever a rule above changes what a disk holds and no constant shows it.
-const RULES: u32 = 2;
+const RULES: u32 = 3;
 /// The same for what mmdebstrap makes.
-const ROOT_RULES: u32 = 1;
+const ROOT_RULES: u32 = 2;
 /// Sparse: what is written while the guest runs goes to a throw-away overlay.
 const DISK_BYTES: u64 = 6 << 30;
 /// The tar, the root and the disk of a guest at the same time.
@@ -157,6 +174,11 @@ impl Disk {
             key: dir.join("key"),
             dir: dir.to_owned(),
         }
+    }
+
+    /// A file that goes with the disk when another replaces it.
+    pub(super) fn beside(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
     }
 
     fn finished(&self) -> bool {
@@ -273,7 +295,9 @@ fn root(
     fs::create_dir(&ready)?;
     crate::atomic::write(&part.join("guest.sources"), archive.binaries(&disk.suite).as_bytes())?;
     let kernel = format!("linux-image-cloud-{}", disk.arch);
-    let packages: Vec<&str> = PACKAGES.iter().copied().chain([kernel.as_str()]).collect();
+    let more = if disk.suite == "bookworm" { BOOKWORM } else { SINCE_TRIXIE };
+    let packages: Vec<&str> =
+        PACKAGES.iter().chain(more).copied().chain([kernel.as_str()]).collect();
     let mut job = bootstrap::job(disk.arch, &cache.vm().join("mmdebstrap.log"))?
         .env("TMPDIR", part)
         .env("PLAINBOOT_PACKAGES", ready.join("packages"))

@@ -13,9 +13,6 @@ use anyhow::Result;
 use crate::exec::{Call, Job, Running, quote};
 use crate::fault::Fault;
 
-/// Where the engine listens in the guest.
-const ENGINE: &str = "/run/docker.sock";
-
 /// A connection that is kept up; dropping it ends it.
 #[derive(Debug)]
 pub struct Link {
@@ -25,25 +22,31 @@ pub struct Link {
     /// Where further commands reach the connection.
     control: PathBuf,
     transcript: PathBuf,
+    /// Where the engine listens in the guest.
+    engine: PathBuf,
     ssh: Option<Running>,
 }
 
 impl Link {
     /// Nothing is started yet: see [`Link::is_up`].
-    pub fn new(key: &Path, port: PathBuf, home: &Path, dir: &Path) -> Link {
+    pub fn new(key: &Path, port: PathBuf, engine: &Path, home: &Path, dir: &Path) -> Link {
         let (socket, control) = (home.join("docker.sock"), home.join("control"));
         let (key, transcript) = (key.to_owned(), dir.join("ssh.log"));
-        Link { key, port, socket, control, transcript, ssh: None }
+        Link { key, port, socket, control, transcript, engine: engine.to_owned(), ssh: None }
     }
 
     /// A call that runs a shell script in the guest, over the connection that is up.
     pub fn shell(&self, script: &str) -> Call {
-        Call::new("ssh")
-            .args(["-F", "none", "-S"])
-            .arg(&self.control)
-            // Where that has gone it would look for a host of that name.
-            .args(["-o", "ProxyCommand=false", "-o", "BatchMode=yes", "root@guest"])
-            .arg(script)
+        let way = self.way();
+        Call::new(&way[0]).args(&way[1..]).arg(script)
+    }
+
+    /// The words before a command that is run in the guest, for a shell over there.
+    pub fn way(&self) -> Vec<String> {
+        let control = self.control.to_string_lossy();
+        // Where that has gone ssh would look for a host of that name.
+        let alone = ["-o", "ProxyCommand=false", "-o", "BatchMode=yes", "root@guest"];
+        ["ssh", "-F", "none", "-S", &control].into_iter().chain(alone).map(str::to_owned).collect()
     }
 
     pub fn socket(&self) -> &Path {
@@ -70,7 +73,7 @@ impl Link {
 
     fn start(&self) -> Result<Running> {
         let proxy = format!("socat - UNIX-CONNECT:{}", quote(&self.port.to_string_lossy()));
-        let forward = format!("{}:{ENGINE}", self.socket.display());
+        let forward = format!("{}:{}", self.socket.display(), self.engine.display());
         Job::new("ssh", &self.transcript)
             .args(["-F", "none", "-N", "-M", "-L", &forward])
             .arg("-S")

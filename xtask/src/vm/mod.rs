@@ -14,22 +14,29 @@ pub mod disk;
 pub mod link;
 mod mode;
 mod overlay;
+mod parcels;
 pub mod qemu;
+mod qmp;
+mod store;
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::engine::{Archive, Cli};
 use crate::exec::{self, Call, Running};
 use crate::fault::Fault;
 use crate::ui::Ui;
-use crate::workspace::{Cache, CacheLock};
+use crate::workspace::{Cache, CacheLock, require_space};
 use console::{Ending, Seen};
 use disk::Disk;
 use link::Link;
 pub use mode::Mode;
-use qemu::Accelerator;
+use parcels::Parcels;
+use qemu::{Accelerator, Parts};
+use store::Store;
 
 /// From the first instruction to an engine that answers: 20 s of a whole core pair are needed by
 /// emulation, more on a busy machine.
@@ -40,6 +47,9 @@ const KVM_DEADLINE: Duration = Duration::from_secs(60);
 const KVM_FIRST_WORD: Duration = Duration::from_secs(10);
 /// sshd may still be busy with keys when the engine is up already.
 const LINK_DEADLINE: Duration = Duration::from_secs(180);
+
+/// What the throw-away overlays grow to, with fifty containers.
+const SPACE_MB: u64 = 1500;
 
 /// How a guest is booted.
 #[derive(Debug, Clone, Default)]
@@ -60,6 +70,10 @@ pub struct Machine {
     // Dropped first, so that no call is cut by a dead guest.
     link: Link,
     _qemu: Running,
+    mode: Mode,
+    store: Store,
+    parcels: Mutex<Parcels>,
+    monitor: Monitor,
     pub accelerator: Accelerator,
     /// From the start of QEMU to an engine that can be reached.
     pub took: Duration,
@@ -67,9 +81,28 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// The socket on this host that leads to the guest's engine.
-    pub fn socket(&self) -> &Path {
-        self.link.socket()
+    /// How its engine is called.
+    pub fn cli(&self) -> Cli {
+        self.mode.cli(&self.link)
+    }
+
+    /// Puts an image archive where the guest reads it, and gives the call that has its engine load it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn bring(&self, archive: &Archive<'_>) -> Result<Call> {
+        let mut parcels = self.parcels.lock().unwrap_or_else(PoisonError::into_inner);
+        let parcel = parcels.put(archive)?;
+        let words = self.mode.words().join(" ");
+        Ok(self.link.shell(&format!("{} | {words} load --quiet", parcel.script())))
+    }
+
+    /// Keeps the images that its engines have now for later runs.
+    ///
+    /// # Errors
+    /// See [`Store::keep`].
+    pub fn keep(&self) -> Result<()> {
+        self.store.keep(&self.link, &self.monitor.0)
     }
 
     /// A call that runs a shell script in the guest, as root.
@@ -95,6 +128,8 @@ pub fn boot(cache: &Cache, disk: &Disk, options: &Options, dir: &Path, ui: &Ui) 
     let lock = cache.lock("vm")?;
     std::fs::create_dir_all(&home)
         .map_err(|e| Fault::new(format!("cannot create {}: {e}", home.display())))?;
+    // QEMU stops a guest whose writes find no space, and waits.
+    require_space(&home, SPACE_MB)?;
     let mut accelerators = qemu::accelerators(disk.arch);
     accelerators.retain(|a| !(options.emulate && *a == Accelerator::Kvm));
     let mut refused = None;
@@ -105,18 +140,34 @@ pub fn boot(cache: &Cache, disk: &Disk, options: &Options, dir: &Path, ui: &Ui) 
             disk.arch,
             accelerator.title()
         ));
-        let attempt = Attempt { disk, options, accelerator, home: &home, dir };
+        let store = Store::of(disk)?;
+        let attempt = Attempt { disk, store: &store, options, accelerator, home: &home, dir };
         match attempt.run(|word| step.detail(word))? {
             Up::Reachable(up) => {
-                let Reachable { qemu, link, took } = *up;
+                let Reachable { qemu, link, parcels, monitor, took } = *up;
                 step.done("its engine can be reached");
-                return Ok(Machine { link, _qemu: qemu, accelerator, took, _lock: lock });
+                // QEMU has opened it; from here on nobody else can.
+                parcels.unlink();
+                return Ok(Machine {
+                    link,
+                    _qemu: qemu,
+                    mode: options.mode,
+                    store,
+                    parcels: Mutex::new(parcels),
+                    monitor,
+                    accelerator,
+                    took,
+                    _lock: lock,
+                });
             }
             Up::Not(ending, console) => {
                 drop(step);
                 if accelerator == Accelerator::Kvm && ending.may_be_kvms_fault() {
                     ui.note(&format!("KVM does not work here ({ending}); emulating instead"));
                     continue;
+                }
+                if matches!(ending, Ending::EngineDown(_) | Ending::NoSpace(_)) {
+                    store.doubt();
                 }
                 refused = Some((ending, console));
             }
@@ -128,15 +179,28 @@ pub fn boot(cache: &Cache, disk: &Disk, options: &Options, dir: &Path, ui: &Ui) 
         .into())
 }
 
+/// QEMU's socket; removed when the machine is gone.
+#[derive(Debug)]
+struct Monitor(PathBuf);
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
+}
+
 struct Reachable {
     qemu: Running,
     link: Link,
+    parcels: Parcels,
+    monitor: Monitor,
     took: Duration,
 }
 
 /// One try to boot.
 struct Attempt<'a> {
     disk: &'a Disk,
+    store: &'a Store,
     options: &'a Options,
     accelerator: Accelerator,
     home: &'a Path,
@@ -158,9 +222,19 @@ impl Attempt<'_> {
         let console = self.dir.join(name);
         let start = Instant::now();
         let append = [self.options.mode.kernel(), self.options.append.clone()].concat();
-        let mut qemu =
-            qemu::job(self.disk, self.accelerator, &port, &append, self.home, &console).spawn()?;
-        let mut link = Link::new(&self.disk.key, port, self.home, self.dir);
+        let monitor = Monitor(self.home.join("monitor"));
+        let path = self.home.join("parcels");
+        let parcels = Parcels::create(&path)?;
+        let parts = Parts {
+            store: &self.store.image,
+            parcels: &path,
+            port: &port,
+            monitor: &monitor.0,
+            temporary: self.home,
+        };
+        let mut qemu = qemu::job(self.disk, self.accelerator, &parts, &append, &console).spawn()?;
+        let engine = self.options.mode.socket();
+        let mut link = Link::new(&self.disk.key, port, engine, self.home, self.dir);
         let (whole, first_word) = match self.accelerator {
             Accelerator::Kvm => (KVM_DEADLINE, KVM_FIRST_WORD),
             Accelerator::Tcg => (EMULATED_DEADLINE, EMULATED_DEADLINE),
@@ -179,7 +253,8 @@ impl Attempt<'_> {
                     let since = *up_since.get_or_insert_with(Instant::now);
                     if link.is_up()? {
                         let took = start.elapsed();
-                        return Ok(Up::Reachable(Box::new(Reachable { qemu, link, took })));
+                        let up = Reachable { qemu, link, parcels, monitor, took };
+                        return Ok(Up::Reachable(Box::new(up)));
                     }
                     if since.elapsed() > LINK_DEADLINE {
                         return Err(link.failure("no connection over the guest's virtio port"));

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::disk::Disk;
+use super::{parcels, store};
 use crate::arch::Arch;
 use crate::exec::Job;
 
@@ -50,29 +51,45 @@ pub fn accelerators(arch: Arch) -> Vec<Accelerator> {
     if kvm { vec![Accelerator::Kvm, Accelerator::Tcg] } else { vec![Accelerator::Tcg] }
 }
 
+/// What a guest is made of beside its disk: files and sockets of this host.
+#[derive(Debug, Clone, Copy)]
+pub struct Parts<'a> {
+    /// See [`super::store`].
+    pub store: &'a Path,
+    /// See [`super::parcels`].
+    pub parcels: &'a Path,
+    /// Becomes the socket that leads to the guest's virtio port.
+    pub port: &'a Path,
+    /// Becomes the socket on which QEMU itself is asked.
+    pub monitor: &'a Path,
+    /// For temporary files, which QEMU unlinks at once.
+    pub temporary: &'a Path,
+}
+
 /// The guest as a job whose transcript is its console.
-///
-/// `port` becomes the socket that leads to the guest's virtio port; temporary files, which QEMU
-/// unlinks at once, go to `temporary`.
 pub fn job(
     disk: &Disk,
     accelerator: Accelerator,
-    port: &Path,
+    parts: &Parts<'_>,
     append: &[String],
-    temporary: &Path,
     console: &Path,
 ) -> Job {
     // Emulation fills every core; whoever works on the machine goes first.
     Job::new("nice", console)
         .args(["-n", "5", program(disk.arch)])
-        .args(arguments(disk, accelerator, port, append))
-        .env("TMPDIR", temporary)
+        .args(arguments(disk, accelerator, parts, append))
+        .env("TMPDIR", parts.temporary)
         // As long as the checks take; the boot's own deadline is kept by the caller.
         .deadline(Duration::from_secs(24 * 3600))
 }
 
 /// The words after the program.
-fn arguments(disk: &Disk, accelerator: Accelerator, port: &Path, append: &[String]) -> Vec<String> {
+fn arguments(
+    disk: &Disk,
+    accelerator: Accelerator,
+    parts: &Parts<'_>,
+    append: &[String],
+) -> Vec<String> {
     let (machine, console) = match disk.arch {
         Arch::Amd64 => ("q35", "ttyS0"),
         Arch::Arm64 => ("virt", "ttyAMA0"),
@@ -117,6 +134,9 @@ fn arguments(disk: &Disk, accelerator: Accelerator, port: &Path, append: &[Strin
         // Debian's cloud kernel has NVMe built in, and virtio disks as a module: so it needs no
         // initrd, which would take seconds to unpack.
         ["-device", "nvme,drive=disk,serial=plainboot"],
+        // These wait for that module. Of several NVMe disks, Linux 6.12 may find the last one first.
+        ["-device", "virtio-blk-pci,drive=store,serial=store"],
+        ["-device", "virtio-blk-pci,drive=parcels,serial=parcels"],
     ];
     let mut all: Vec<String> =
         ["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned).into();
@@ -127,8 +147,22 @@ fn arguments(disk: &Disk, accelerator: Accelerator, port: &Path, append: &[Strin
     all.extend([
         "-drive".to_owned(),
         format!("file={},format=raw,if=none,id=disk,snapshot=on,cache=unsafe", option(&disk.image)),
+        "-drive".to_owned(),
+        format!(
+            "file={},format=raw,if=none,id={},snapshot=on,cache=unsafe",
+            option(parts.store),
+            store::SERIAL
+        ),
+        "-drive".to_owned(),
+        format!(
+            "file={},format=raw,if=none,id={},readonly=on,cache=unsafe",
+            option(parts.parcels),
+            parcels::SERIAL
+        ),
         "-chardev".to_owned(),
-        format!("socket,id=port,path={},server=on,wait=off", option(port)),
+        format!("socket,id=port,path={},server=on,wait=off", option(parts.port)),
+        "-qmp".to_owned(),
+        format!("unix:{},server=on,wait=off", option(parts.monitor)),
     ]);
     all
 }
@@ -142,10 +176,26 @@ mod tests {
         for arch in [Arch::Amd64, Arch::Arm64] {
             let disk = Disk::at(Path::new("/c/a,b"), arch, "trixie");
             for accelerator in [Accelerator::Kvm, Accelerator::Tcg] {
-                let all = arguments(&disk, accelerator, Path::new("/c/port"), &["x=y".into()]);
+                let parts = Parts {
+                    store: Path::new("/c/store"),
+                    parcels: Path::new("/c/parcels"),
+                    port: Path::new("/c/port"),
+                    monitor: Path::new("/c/monitor"),
+                    temporary: Path::new("/c"),
+                };
+                let all = arguments(&disk, accelerator, &parts, &["x=y".into()]);
                 let all = all.join(" ");
                 assert!(all.contains("-nic none") && !all.contains("tcp:"), "{all}");
-                assert!(all.contains("file=/c/a,,b/disk.raw,") && all.contains("snapshot=on"));
+                assert!(all.contains("file=/c/a,,b/disk.raw,"), "{all}");
+                // Each disk is thrown away or only read.
+                let drives = all.matches("format=raw").count();
+                let harmless =
+                    all.matches("snapshot=on").count() + all.matches("readonly=on").count();
+                assert_eq!((drives, harmless), (3, 3), "{all}");
+                for serial in [store::SERIAL, parcels::SERIAL] {
+                    let device = format!("virtio-blk-pci,drive={serial},serial={serial}");
+                    assert!(all.contains(&device), "{all}");
+                }
                 assert!(all.contains(" x=y -drive"), "{all}");
             }
         }

@@ -90,9 +90,12 @@ pub const REFUSED: Check = Check {
             Outcome::holds_if(good, || format!("{name} was not refused: `{}`", shorten(&said)))
         };
         let not_permitted = ["operation not permitted", "permission denied"];
+        // What AppArmor denies mount(8) tries again without writing, and is denied again; seen of
+        // podman's profile.
+        let denied_twice = ["cannot mount tmpfs read-only"];
         all([
             refused("mkdir", &["read-only file system"]),
-            refused("mount", &not_permitted),
+            refused("mount", &[&not_permitted[..], &denied_twice].concat()),
             refused("unshare", &not_permitted),
         ])
     },
@@ -122,6 +125,10 @@ pub const NO_OPTIONS: Check = Check {
         ] {
             seen.put(key, &host[key]);
         }
+        // As podman calls it.
+        if host["CgroupnsMode"].is_null() {
+            seen.put("CgroupnsMode", &host["CgroupMode"]);
+        }
         seen.put("inspect.Mounts", &inspect["Mounts"]);
         seen.put("Path", inspect["Path"].as_str().unwrap_or_default());
         seen.put("Args", &inspect["Args"]);
@@ -132,16 +139,12 @@ pub const NO_OPTIONS: Check = Check {
             let good = ["null", "[]", "{}", "\"\""].contains(&seen.get(key));
             Outcome::holds_if(good, || format!("{key} is {}", shorten(seen.get(key))))
         };
-        let lists = [
-            "CapAdd",
-            "SecurityOpt",
-            "Binds",
-            "Tmpfs",
-            "Devices",
-            "Mounts",
-            "PidMode",
-            "UsernsMode",
-        ];
+        let lists = ["CapAdd", "SecurityOpt", "Binds", "Tmpfs", "Devices", "Mounts", "UsernsMode"];
+        // Docker says nothing of what is private, podman does.
+        let private = |key: &str| {
+            let good = ["\"private\"", "\"\""].contains(&seen.get(key));
+            Outcome::holds_if(good, || format!("{key} is {}", seen.get(key)))
+        };
         all([
             same("Privileged", seen.get("Privileged"), "false"),
             same("the command", seen.get("Path"), "/sbin/init"),
@@ -149,10 +152,7 @@ pub const NO_OPTIONS: Check = Check {
         .into_iter()
         .chain(lists.into_iter().map(empty))
         .chain([own_volumes_alone(seen.get("inspect.Mounts"))])
-        .chain([Outcome::holds_if(
-            ["\"private\"", "\"\""].contains(&seen.get("CgroupnsMode")),
-            || format!("CgroupnsMode is {}", seen.get("CgroupnsMode")),
-        )]))
+        .chain(["PidMode", "CgroupnsMode"].map(private)))
     },
     ..BASE
 };

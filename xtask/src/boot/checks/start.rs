@@ -81,7 +81,10 @@ pub const NO_FLAGS: Check = Check {
             judge_state(seen, expect),
             Outcome::holds_if(mounts.contains(&"/proc"), || "its mounts are not known".into()),
             Outcome::holds_if(!mounts.contains(&"/run"), || "/run is a mount".into()),
-            same("--tmpfs", seen.get("options"), "null"),
+            // podman writes {} for none.
+            Outcome::holds_if(["null", "{}"].contains(&seen.get("options")), || {
+                format!("--tmpfs is {}", seen.get("options"))
+            }),
         ])
     },
     ..BASE

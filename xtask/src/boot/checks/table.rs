@@ -48,7 +48,7 @@ fn line(check: &Check) -> String {
     let modes: Vec<&str> = ROWS
         .iter()
         .filter(|row| check.modes.contains(&row.mode))
-        .filter_map(|row| row.name.split_once(", ").map(|(_, how)| how))
+        .filter_map(|row| row.name.strip_prefix("Docker, "))
         .collect();
     let also = match modes.as_slice() {
         ["plain"] => String::new(),

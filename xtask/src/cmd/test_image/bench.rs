@@ -81,8 +81,10 @@ impl Bench<'_> {
         wanted: &dyn Fn(&Check) -> bool,
     ) -> Result<record::Subject> {
         let ui = self.context.ui;
-        let reference = self.engine.load(image, ui)?;
-        let stock = stock.map(|stock| self.engine.load(stock, ui)).transpose()?;
+        let both: Vec<&Image> = [image].into_iter().chain(stock).collect();
+        self.engine.load_all(&both, ui)?;
+        let reference = image.reference();
+        let stock = stock.map(Image::reference);
         let candidate = Candidate {
             version,
             flavour: &image.flavour,

@@ -25,7 +25,7 @@ use crate::boot::checks::Check;
 use crate::boot::junit;
 use crate::boot::record::{self, Record};
 use crate::boot::verdict::{Outcome, Verdict};
-use crate::engine::{self, Engine};
+use crate::engine::{self, Choice, Engine};
 use crate::exec;
 use crate::fault::Status;
 use crate::requirements::{self, Need};
@@ -44,8 +44,12 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let begin = Instant::now();
     let ready = ready_made(args)?;
     if ready.is_none() && args.image.is_none() {
-        let needs = [Need::Sources, Need::Build, Need::Image, Need::Engine];
-        requirements::ensure(&needs, context.ui, &context.cache)?;
+        let needs = match args.engine {
+            // The user's own, which is not installed for them.
+            Choice::Podman => &[Need::Sources, Need::Build, Need::Image][..],
+            _ => &[Need::Sources, Need::Build, Need::Image, Need::Engine],
+        };
+        requirements::ensure(needs, context.ui, &context.cache)?;
     }
     // First, since without an engine all other work is in vain.
     let engine = engine::find(args.engine, &context.cache, context.ui)?;

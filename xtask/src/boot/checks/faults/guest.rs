@@ -11,7 +11,7 @@ use super::{BASE, ended_in_order, terminate, unit};
 use crate::boot::bench::{Until, boot, note, put_fixtures};
 use crate::boot::evidence::Evidence;
 use crate::boot::plain_text;
-use crate::engine::{Container, Engine, Facts, Start};
+use crate::engine::{Container, Engine, Facts, Kind, Start};
 use crate::exec;
 
 pub const CLOCK: Check = Check {
@@ -63,7 +63,7 @@ pub const ENGINE_RESTART: Check = Check {
     id: "fault.engine-restart",
     title: "the engine restarts: stopped in order, and started again",
     timeout: Duration::from_secs(90),
-    cannot: guest_alone,
+    cannot: a_daemon_of_root,
     probe: Probe::Apart(|site, until| {
         let mut seen = Evidence::default();
         let start = Start::plain(site.image).options(&["--restart=always"]);
@@ -94,7 +94,7 @@ pub const LIVE_RESTORE: Check = Check {
     id: "fault.live-restore",
     title: "live-restore: it runs on, and no line of its log is lost",
     timeout: Duration::from_secs(90),
-    cannot: guest_alone,
+    cannot: a_daemon_of_root,
     probe: Probe::Apart(|site, until| {
         let mut seen = Evidence::default();
         let beside = |script: &str| -> Result<()> {
@@ -158,6 +158,12 @@ fn unbroken(log: &str) -> Outcome {
 fn guest_alone(facts: &Facts) -> Option<String> {
     (!facts.guest)
         .then(|| "this engine is not the harness' own machine (test-vm brings one)".into())
+}
+
+fn a_daemon_of_root(facts: &Facts) -> Option<String> {
+    let none = facts.kind != Kind::Docker || facts.rootless;
+    let because = || "no daemon of root's runs this engine, which could be restarted".to_owned();
+    guest_alone(facts).or_else(|| none.then(because))
 }
 
 /// Restarts the guest's Docker and waits until it answers.
