@@ -4,13 +4,14 @@
 use std::str::FromStr;
 
 use anyhow::Result;
+use clap::ValueEnum as _;
 
 use super::{Context, test_plan};
 use crate::atomic::ChangeSet;
 use crate::fault::{Fault, Status};
-use crate::render::matrix;
+use crate::render::matrix::{self, Guests};
 use crate::sources::Lock;
-use crate::vm::disk;
+use crate::vm::{Mode, disk};
 
 /// Write ci/matrix.json: what CI runs, on which version, architecture and engine
 #[derive(Debug, clap::Args)]
@@ -82,5 +83,11 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
 /// The matrix for the releases of a lock.
 pub fn of(lock: &Lock) -> matrix::Matrix {
     let verified: Vec<_> = lock.iter().map(|entry| entry.version).collect();
-    matrix::matrix(&verified, &test_plan::MAJORS, &disk::SUITES, disk::SUITE)
+    // Docker as it comes is each suite's own cell.
+    let modes = Mode::value_variants().iter().filter(|mode| **mode != Mode::default());
+    let words = modes.map(|mode| (mode.name(), format!("--engine {}", mode.name())));
+    let words: Vec<_> = words.chain([("faults", "--faults".to_owned())]).collect();
+    let more: Vec<_> = words.iter().map(|(name, words)| (*name, words.as_str())).collect();
+    let guests = Guests { suites: &disk::SUITES, usual: disk::SUITE, more: &more };
+    matrix::matrix(&verified, &test_plan::MAJORS, &guests)
 }

@@ -27,15 +27,26 @@ pub struct Cell {
     pub id: String,
     pub systemd: SystemdVersion,
     pub arch: Arch,
-    /// Where the containers run: `private` or a Debian suite's guest.
+    /// Where the containers run: `private`, a Debian suite's guest, or a way to run its engine.
     pub engine: String,
     /// The words after `cargo xtask`.
     pub command: String,
 }
 
+/// The guests of the cells.
+#[derive(Debug, Clone, Copy)]
+pub struct Guests<'a> {
+    /// The Debian suites, each with a Docker of its own.
+    pub suites: &'a [&'a str],
+    /// The one that all releases meet.
+    pub usual: &'a str,
+    /// What the usual guest is also asked for: a name, and the words for it.
+    pub more: &'a [(&'a str, &'a str)],
+}
+
 /// The cells for these releases: each on a private engine of each architecture, and on the engine of
-/// each guest, where the newest alone meets the older and the newer Docker.
-pub fn matrix(verified: &[SystemdVersion], majors: &[u32], guests: &[&str], guest: &str) -> Matrix {
+/// the usual guest. The newest alone meets the older and the newer Docker, other engines and faults.
+pub fn matrix(verified: &[SystemdVersion], majors: &[u32], guests: &Guests<'_>) -> Matrix {
     let mut newest: BTreeMap<u32, SystemdVersion> = BTreeMap::new();
     for version in verified.iter().filter(|v| !v.is_candidate() && majors.contains(&v.major)) {
         let known = newest.entry(version.major).or_insert(*version);
@@ -53,14 +64,22 @@ pub fn matrix(verified: &[SystemdVersion], majors: &[u32], guests: &[&str], gues
                 command: format!("test-image --engine private --systemd {systemd}"),
             });
         }
-        for suite in guests.iter().filter(|s| **s == guest || Some(systemd) == last) {
+        let mut guest = |engine: String, words: &str| {
             include.push(Cell {
-                id: format!("{systemd}-amd64-{suite}"),
+                id: format!("{systemd}-amd64-{engine}"),
                 systemd,
                 arch: Arch::Amd64,
-                engine: (*suite).to_owned(),
-                command: format!("test-vm --guest {suite} --systemd {systemd}"),
+                engine,
+                command: format!("test-vm {words} --systemd {systemd}"),
             });
+        };
+        let newest = Some(systemd) == last;
+        for suite in guests.suites.iter().filter(|s| **s == guests.usual || newest) {
+            guest((*suite).to_owned(), &format!("--guest {suite}"));
+        }
+        for (name, words) in guests.more.iter().filter(|_| newest) {
+            let usual = guests.usual;
+            guest(format!("{usual}-{name}"), &format!("--guest {usual} {words}"));
         }
     }
     Matrix { schema: 1, generator: "cargo xtask ci-matrix", include }
@@ -93,7 +112,12 @@ mod tests {
     fn all() -> Matrix {
         let verified = [(257, 12), (257, 13), (262, 0), (255, 3)]
             .map(|(major, point)| SystemdVersion::new(major, point));
-        matrix(&verified, &[257, 262], &["bookworm", "trixie"], "trixie")
+        let guests = Guests {
+            suites: &["bookworm", "trixie"],
+            usual: "trixie",
+            more: &[("podman", "--engine podman")],
+        };
+        matrix(&verified, &[257, 262], &guests)
     }
 
     #[test]
@@ -109,8 +133,11 @@ mod tests {
                 "262-arm64-private",
                 "262-amd64-bookworm",
                 "262-amd64-trixie",
+                "262-amd64-trixie-podman",
             ]
         );
+        let last = all().include.pop().unwrap();
+        assert_eq!(last.command, "test-vm --guest trixie --engine podman --systemd 262");
     }
 
     #[test]
