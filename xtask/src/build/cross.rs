@@ -33,10 +33,11 @@ const PACKAGES: [&str; 12] = [
     "libzstd-dev",
 ];
 
-/// Run on the root (`$1`). Packages that are only unpacked do not bring the link of a merged /usr; and
-/// links such as `libm.so -> /lib/…/libm.so.6` would lead out of the root, to nothing: the linker then
-/// takes the static library, whose parts are not meant to be alone.
-const TIDY: &str = r#"--customize-hook=set -e
+/// Run on the root (`$1`), by the only late hook that mmdebstrap has where packages are unpacked and no
+/// more. Such packages do not bring the link of a merged /usr; and links such as
+/// `libm.so -> /lib/…/libm.so.6` would lead out of the root, to nothing: the linker then takes the static
+/// library, whose parts are not meant to be alone.
+const TIDY: &str = r#"--extract-hook=set -e
 [ -e "$1/lib" ] || ln -s usr/lib "$1/lib"
 find "$1/usr/lib" -lname '/*' | while read -r link; do ln -sfr "$1$(readlink "$link")" "$link"; done"#;
 
@@ -163,6 +164,9 @@ fn make(archive: &Archive, suite: &str, arch: Arch, dir: &Path, ui: &Ui) -> Resu
         job = job.arg(format!("--aptopt={proxy}"));
     }
     job.arg(suite).arg(dir.join("root")).arg(&sources).run(|line| step.detail(line))?;
+    let library = dir.join("root/usr/lib").join(arch.triplet()).join("libm.so");
+    let target = fs::read_link(&library).unwrap_or_default();
+    anyhow::ensure!(target.is_relative(), "{} leads out of its root", library.display());
     step.done("");
     Ok(())
 }
