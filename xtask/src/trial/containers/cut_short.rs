@@ -23,6 +23,21 @@ pub fn interrupted_update(trial: &Trial<'_>) -> Result<()> {
             trial.same("what is left of the new one", &left, "");
         }
     }
+    // Meanwhile nobody else changes it.
+    let script = r#"
+"$0" update "$1" --image "$2" &
+sleep 3
+"$0" status "$1"
+"$0" stop "$1"
+code=$?
+kill -TERM $!
+wait $!
+exit $code
+"#;
+    let said = trial.beside("sh", &["-c", script, &program, name, &hangs])?;
+    let busy = ["another plainboot-container works on pbtest-cut", "down", "as before"];
+    trial.compare("stop during an update", &said, 1, &busy);
+    status(trial, name, "up")?;
     trial.expect(&["destroy", name], 0, &[])?;
     trial.ask(&["rmi", &hangs])?;
     nothing_left(trial, name)
