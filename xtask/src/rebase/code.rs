@@ -97,7 +97,8 @@ mod tests {
     use super::*;
 
     /// These take no part in what becomes of a patch.
-    const OTHERS: [&str; 9] = [
+    const OTHERS: [&str; 10] = [
+        "../patch/tests.rs",
         "backports.rs",
         "bisect.rs",
         "culprits.rs",
