@@ -150,6 +150,8 @@ fn examine(
         false => &[Need::Sources, Need::Build, Need::Image, Need::Vm, Need::Foreign],
     };
     requirements::ensure(needs, context.ui, &context.cache)?;
+    // Otherwise the minutes of a build would be for nothing.
+    disk::can_be_had(&context.cache, &context.checkout.guest(), arch, suite)?;
     // Built first: a compiler and an emulated machine would only take each other's time.
     prepare::build(context, &inner.systemd, inner.stock, Some(arch))?;
     let disk = disk::disk(&context.cache, &context.checkout.guest(), arch, suite, context.ui)?;

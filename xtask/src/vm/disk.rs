@@ -197,12 +197,7 @@ impl Disk {
 /// # Errors
 /// No Debian mirror in the host's apt, a program is missing or fails, too little space.
 pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> Result<Disk> {
-    let files = overlay::read(overlay)?;
-    let inputs =
-        serde_json::to_vec(&(RULES, suite, arch, PACKAGES, MASKED, ASSEMBLE, DISK_BYTES, &files))?;
-    let digest = digest_of(&inputs);
-    let name = format!("debian-{suite}-{arch}-{}", &digest["sha256:".len()..][..12]);
-    let disk = Disk::at(&cache.vm().join(name), arch, suite);
+    let (disk, files) = named(cache, overlay, arch, suite)?;
     if disk.finished() {
         return Ok(disk);
     }
@@ -213,7 +208,29 @@ pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> 
     Ok(disk)
 }
 
-fn make(cache: &Cache, disk: &Disk, files: &[Entry], ui: &Ui) -> Result<()> {
+/// Whether that disk is there, or could be made.
+///
+/// # Errors
+/// It could not: the host's apt knows no mirror of Debian's.
+pub fn can_be_had(cache: &Cache, overlay: &Path, arch: Arch, suite: &str) -> Result<()> {
+    if !named(cache, overlay, arch, suite)?.0.finished() {
+        mirror()?;
+    }
+    Ok(())
+}
+
+/// The disk in the cache, made or not, and what is laid over its root.
+fn named(cache: &Cache, overlay: &Path, arch: Arch, suite: &str) -> Result<(Disk, Vec<Entry>)> {
+    let files = overlay::read(overlay)?;
+    let inputs =
+        serde_json::to_vec(&(RULES, suite, arch, PACKAGES, MASKED, ASSEMBLE, DISK_BYTES, &files))?;
+    let digest = digest_of(&inputs);
+    let name = format!("debian-{suite}-{arch}-{}", &digest["sha256:".len()..][..12]);
+    Ok((Disk::at(&cache.vm().join(name), arch, suite), files))
+}
+
+/// Where a guest's packages come from.
+fn mirror() -> Result<Archive> {
     let archive = host_archive()?.map_err(|reason| {
         Fault::cannot_try(format!("no guest can be made: {reason}"))
             .hint("run in a Debian container or machine")
@@ -223,6 +240,11 @@ fn make(cache: &Cache, disk: &Disk, files: &[Entry], ui: &Ui) -> Result<()> {
             .hint("run in a Debian container or machine")
             .into());
     }
+    Ok(archive)
+}
+
+fn make(cache: &Cache, disk: &Disk, files: &[Entry], ui: &Ui) -> Result<()> {
+    let archive = mirror()?;
     fs::create_dir_all(cache.vm())
         .with_context(|| format!("cannot create {}", cache.vm().display()))?;
     require_space(&cache.vm(), SPACE_MB)?;
@@ -317,6 +339,8 @@ fn root(
         job = job.arg(format!("--aptopt={proxy}"));
     }
     job.arg(&disk.suite).arg(ready.join("root.tar")).arg(part.join("guest.sources")).run(tell)?;
+    // The folder is taken for whole whenever it is there.
+    fs::File::open(ready.join("root.tar"))?.sync_all()?;
     fs::rename(&ready, &dir).with_context(|| format!("cannot create {}", dir.display()))?;
     Ok(dir)
 }
