@@ -192,14 +192,19 @@ in
           path = [ config.virtualisation.${backend}.package ];
           serviceConfig.Type = "oneshot";
           serviceConfig.RemainAfterExit = true;
-          script = ''
-            # Another subnet, if an address is new: containers of this network stop first.
-            wanted="${subnetOf host users}"
-            seen=$(${backend} network inspect --format '{{ range .IPAM.Config }}{{ .Subnet }}{{ end }}' plainboot-${host} 2>/dev/null) || :
-            [ "$seen" = "$wanted" ] && exit
-            [ -z "$seen" ] || ${backend} network rm plainboot-${host}
-            ${backend} network create --label plainboot.container=declared --subnet "$wanted" --gateway ${host} plainboot-${host}
-          '';
+          script =
+            builtins.replaceStrings
+              [
+                "@engine@"
+                "@host@"
+                "@subnet@"
+              ]
+              [
+                backend
+                host
+                (subnetOf host users)
+              ]
+              (builtins.readFile ./network.sh);
           # Its containers have stopped before, as they require it. It stays for one of somebody else, who may
           # have stopped it too: an engine would give it away.
           preStop = ''

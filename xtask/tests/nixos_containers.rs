@@ -101,8 +101,8 @@ fn a_container_of_nixos_becomes_one_of_the_engine() {
     assert_eq!(seen["network"]["after"], json!(["docker.service"]));
     let script = seen["network"]["script"].as_str().unwrap();
     assert!(
-        script.contains("wanted=\"192.168.100.8/29\"")
-            && script.contains("--gateway 192.168.100.10")
+        script.contains("engine=docker host=192.168.100.10 wanted=192.168.100.8/29\n")
+            && !script.contains('@')
     );
     let stop = seen["network"]["preStop"].as_str().unwrap();
     assert!(stop.contains("|| docker network rm plainboot-192.168.100.10\n"), "{stop}");
@@ -459,7 +459,8 @@ fn the_command_is_clean_shell_and_its_help_has_every_verb() {
         return;
     }
     let bash = checkout().join("nix/containers/completions/plainboot-container.bash");
-    for file in [command(), bash] {
+    let network = checkout().join("nix/containers/network.sh");
+    for file in [command(), bash, network] {
         let checked = Command::new("shellcheck").arg(&file).output().unwrap();
         assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stdout));
     }
@@ -506,6 +507,24 @@ try plainboot-container create web --network ""
         "{}",
         String::from_utf8_lossy(&seen.stderr)
     );
+    // As fish itself completes.
+    if xtask::exec::have("fish") {
+        let script = "source $argv[1]; function plainboot-container; echo web; echo db; end
+            for line in 'ro' 'start ' 'create web --im' 'create web --network '
+                complete --do-complete \"plainboot-container $line\" | cut -f 1 | string join ' '
+            end";
+        let seen = Command::new("fish")
+            .args(["--no-config", "-c", script])
+            .arg(folder.join("plainboot-container.fish"))
+            .output()
+            .unwrap();
+        assert_eq!(
+            String::from_utf8(seen.stdout).unwrap(),
+            "root-login\ndb web\n--image\nhost none\n",
+            "{}",
+            String::from_utf8_lossy(&seen.stderr)
+        );
+    }
     for (shell, file) in [("zsh", "plainboot-container.zsh"), ("fish", "plainboot-container.fish")]
     {
         if xtask::exec::have(shell) {

@@ -15,9 +15,10 @@ end
 for option in bind bind-ro
     complete -c plainboot-container -n "__fish_seen_subcommand_from create" -l $option -r -F
 end
-for option in port network host-address local-address memory cpus pids
+for option in port host-address local-address memory cpus pids
     complete -c plainboot-container -n "__fish_seen_subcommand_from create" -l $option -x
 end
+complete -c plainboot-container -n "__fish_seen_subcommand_from create" -l network -x -a "host none"
 for option in ephemeral auto-start start
     complete -c plainboot-container -n "__fish_seen_subcommand_from create" -l $option
 end

@@ -10,9 +10,10 @@ pub fn checkout() -> &'static Path {
 }
 
 /// What the Nix files read, beside one another.
-const READ_BY_NIX: [&str; 10] = [
+const READ_BY_NIX: [&str; 11] = [
     "nix/config-at-start/start.sh",
     "nix/config-at-start/healthy.sh",
+    "nix/containers/network.sh",
     "nix/profile.json",
     "nix/refused.json",
     "nix/init.sh",
