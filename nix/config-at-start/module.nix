@@ -63,7 +63,6 @@ in
   virtualisation.dockerImage = {
     name = lib.mkDefault "plainboot-config-at-start";
     includeNixDB = true;
-    environment.NIX_SSL_CERT_FILE = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
     # What the image of the engine is: its own system is there, so that what a configuration adds is all
     # that the first start has to get, and systemd among it never.
     init =
@@ -79,6 +78,7 @@ in
             init
             ;
           system = "${source}/nix/config-at-start/system.nix";
+          certificates = "${pkgs.cacert}/etc/ssl/certs/ca-bundle.crt";
           base = "${config.virtualisation.dockerVariant.system.build.toplevel}";
         };
       };

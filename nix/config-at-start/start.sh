@@ -9,7 +9,7 @@
 set -u
 # The image's own programs, whatever the container's environment says.
 export PATH=@path@ HOME=/root
-export NIX_PATH=nixpkgs=@nixpkgs@
+export NIX_PATH=nixpkgs=@nixpkgs@ NIX_SSL_CERT_FILE=${NIX_SSL_CERT_FILE-@certificates@}
 # Building in a namespace of its own is refused in a plain container; nobody else is in this one.
 export NIX_CONFIG="experimental-features = nix-command flakes
 sandbox = false
@@ -18,6 +18,7 @@ ${NIX_CONFIG-}"
 
 config=${PLAINBOOT_CONFIG-/config/configuration.nix}
 options=${PLAINBOOT_OPTIONS-/options.nix}
+folder=$(dirname "$config")
 profiles=/nix/var/nix/profiles
 state=/nix/var/plainboot
 
@@ -70,8 +71,8 @@ if [ -e "$options" ]; then
     # However it is spelled, a flake in that folder has the configuration.nix beside it.
     place=${url%%[?#]*}
     place=${place#git+} place=${place#path:} place=${place#file:} place=${place#//}
-    if [ -e "$config" ] && [ "$(readlink -m "$place")" != "$(readlink -m "$(dirname "$config")")" ]; then
-        give_up "both $config and $options are mounted, and the flake of $options, $url, is not in $(dirname "$config")" "mount one of them, or set flakeUrl = \"path:$(dirname "$config")\""
+    if [ -e "$config" ] && [ "$(readlink -m "$place")" != "$(readlink -m "$folder")" ]; then
+        give_up "both $config and $options are mounted, and the flake of $options, $url, is not in $folder" "mount one of them, or set flakeUrl = \"path:$folder\""
     fi
     what="the flake of $options"
     inputs="$options /config"
@@ -79,10 +80,12 @@ if [ -e "$options" ]; then
 elif [ -e "$config" ]; then
     [ -r "$config" ] || give_up "cannot read $config" "mount it so that root in the container may read it"
     what=$config
-    inputs=$(dirname "$config")
+    inputs=$folder
     set -- --arg configuration "$config"
-elif [ -d "$(dirname "$config")" ]; then
-    give_up "there is no configuration.nix in $(dirname "$config")" "mount one: --volume ./configuration.nix:$config"
+elif [ -d "$folder" ] && ! { [ -r "$folder" ] && [ -x "$folder" ]; }; then
+    give_up "cannot look into $folder" "mount it so that root in the container may read it"
+elif [ -d "$folder" ]; then
+    give_up "there is no configuration.nix in $folder" "mount one: --volume ./configuration.nix:$config"
 else
     give_up "neither $config nor $options is mounted" "docker run --volume ./configuration.nix:$config IMAGE"
 fi
@@ -115,6 +118,9 @@ rm -f "$state/building"
 if [ "$code" -ne 0 ]; then
     if [ "$(df --output=avail /nix | tail -n 1)" -lt 1024 ]; then
         give_up "the system of $what cannot be built: no space is left for /nix" "free some on the host: docker system df"
+    fi
+    if [ -e "$options" ] && [ -e "$folder/flake.nix" ] && [ ! -e "$folder/flake.lock" ]; then
+        give_up "the system of $what cannot be built, as Nix says above ($code)" "mend it, and restart the container; a flake with inputs needs its flake.lock, which nix flake lock writes"
     fi
     give_up "the system of $what cannot be built, as Nix says above ($code)" "mend it, and restart the container; without a network everything that it needs must be in the image"
 fi

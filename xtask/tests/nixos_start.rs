@@ -44,11 +44,28 @@ in {{
     assert_eq!((&seen["Cmd"], &seen["StopSignal"]), (&json!(["/sbin/init"]), &json!("SIGRTMIN+3")));
     assert_eq!(seen["Healthcheck"]["Test"], json!(["CMD", "/usr/lib/plainboot/healthy"]));
     assert!(seen["contents"].to_string().contains("\"/usr/lib/plainboot/healthy\""), "{seen}");
-    assert!(seen["Env"].to_string().contains("NIX_SSL_CERT_FILE="), "{seen}");
+    // The Dockerfile says what the files of the image do not.
+    let dockerfile =
+        std::fs::read_to_string(checkout().join("nix/config-at-start/Dockerfile")).unwrap();
+    let last = dockerfile.split("FROM scratch\n").nth(1).unwrap();
+    for line in [
+        format!("ENV {}\n", seen["Env"][0].as_str().unwrap()),
+        format!("STOPSIGNAL {}\n", seen["StopSignal"].as_str().unwrap()),
+        format!(" CMD [{}]\n", seen["Healthcheck"]["Test"][1]),
+        format!("\nCMD {}\n", seen["Cmd"]),
+    ] {
+        assert!(last.contains(&line), "no `{line}` in {last}");
+    }
+    assert_eq!(seen["Env"].as_array().unwrap().len(), 1, "{seen}");
     // Until something is built there is no system that could be the last good one.
     assert!(!seen["extraCommands"].as_str().unwrap().contains("profiles/system"), "{seen}");
     let start = seen["start"].as_str().unwrap();
-    for part in ["exec /the/init\n", "-nix/bin:", "/nix/config-at-start/system.nix --attr system"] {
+    for part in [
+        "exec /the/init\n",
+        "-nix/bin:",
+        "/nix/config-at-start/system.nix --attr system",
+        "-cacert/etc/ssl/certs/ca-bundle.crt}",
+    ] {
         assert!(start.contains(part), "no `{part}` in {start}");
     }
     let blank = regex::Regex::new("@[a-z]+@").unwrap();

@@ -8,6 +8,7 @@
     { nixpkgs, ... }:
     {
       nixosConfigurations.default = nixpkgs.lib.nixosSystem {
+        # On arm64: aarch64-linux
         system = "x86_64-linux";
         modules = [ ./configuration.nix ];
       };
