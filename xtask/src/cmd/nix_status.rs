@@ -10,6 +10,7 @@ use crate::atomic::ChangeSet;
 use crate::boot::checks;
 use crate::fault::{Fault, Status};
 use crate::render::nix_status::{self, Known, OnNixos};
+use crate::trial::{containers, start};
 use crate::workspace::Checkout;
 
 /// Write docs/nixos-status.md: what was parsed, evaluated and executed of each feature for NixOS
@@ -93,7 +94,8 @@ fn known(checkout: &Checkout, status: &nix_status::Status) -> Result<Known> {
         let text = read(&source)?;
         if with_lib { &mut known.with_lib } else { &mut known.tests }.extend(tests_of(&text));
     }
-    known.checks = checks::every().map(|c| c.id.to_owned()).collect();
+    let cases = containers::CASES.iter().chain(start::CASES).map(|case| case.id);
+    known.checks = checks::every().map(|c| c.id).chain(cases).map(str::to_owned).collect();
     let record = executed(checkout);
     if record.is_file() {
         let nixos: OnNixos = serde_json::from_str(&read(&record)?)

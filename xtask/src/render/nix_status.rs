@@ -27,7 +27,7 @@ pub struct Feature {
     pub files: Vec<String>,
     /// Names of tests.
     pub evaluated: Vec<String>,
-    /// Ids of checks, and names of tests.
+    /// Ids of checks and of cases of `test-containers`, and names of tests.
     pub executed: Vec<String>,
     /// Tests of `vm-tests/`.
     pub on_nixos: Vec<String>,
@@ -46,7 +46,7 @@ pub struct Known {
     pub with_lib: Vec<String>,
     /// Tests of other files.
     pub tests: Vec<String>,
-    /// Ids of checks.
+    /// Ids of checks and of cases of `test-containers`.
     pub checks: Vec<String>,
     pub nixos: Option<OnNixos>,
 }
@@ -76,8 +76,8 @@ pub fn render(status: &Status, known: &Known) -> Result<String, Vec<String>> {
         "<!-- Made by: cargo xtask nix-status -->\n# What was tried of it\n\n\
          Parsed by rnix, and by Nix where it is evaluated; evaluated with nixpkgs' own `lib` over \
          small\nstand-ins for the options of NixOS (`xtask/tests/nixos/`), or with Nix alone; executed \
-         by the checks of\n`cargo xtask test-image` ([CHECKS.md](../CHECKS.md)) in containers of a \
-         Debian image, and by tests.\n\n\
+         by the checks of\n`cargo xtask test-image` ([CHECKS.md](../CHECKS.md)) and the cases of \
+         `cargo xtask test-containers`, in\ncontainers of a Debian image, and by tests.\n\n\
          | feature | parsed | evaluated | executed here | executed on NixOS | what that cannot say |\n\
          |---|---|---|---|---|---|\n",
     );

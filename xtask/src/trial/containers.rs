@@ -1,36 +1,77 @@
 // SPDX-License-Identifier: MIT
 //! `plainboot-container` (nix/containers): its verbs, bad input, and updates that fail or are cut short.
 
+mod bad;
 mod cut_short;
+
+use std::path::Path;
 
 use anyhow::Result;
 
 use super::{Case, Trial};
+use crate::engine::Kind;
 
 /// Begins the name of each container here, so that a later run finds what `kill -9` has left.
 pub const PREFIX: &str = "pbtest-";
 
 /// What must hold.
 pub const CASES: &[Case] = &[
-    Case { title: "create, look, run, stop, destroy", run: verbs },
-    Case { title: "what it keeps outlives a stop and an update", run: kept },
-    Case { title: "an update that does not boot changes nothing", run: bad_update },
+    Case { id: "command.verbs", title: "create, look, run, stop, destroy", run: verbs },
+    Case { id: "command.kept", title: "what it keeps outlives a stop and an update", run: kept },
     Case {
+        id: "command.bad-update",
+        title: "an update that does not boot changes nothing",
+        run: bad_update,
+    },
+    Case {
+        id: "command.interrupted-update",
         title: "an update that is interrupted leaves all as it was",
         run: cut_short::interrupted_update,
     },
-    Case { title: "an update that was killed is mended", run: cut_short::killed_update },
-    Case { title: "while a command runs in it, others work on it", run: meanwhile },
-    Case { title: "a create that fails leaves what was there", run: cut_short::failed_create },
-    Case { title: "an ephemeral one begins anew", run: ephemeral },
-    Case { title: "addresses of its own, and the host's network", run: networks },
-    Case { title: "bad input is told and changes nothing", run: bad_input },
-    Case { title: "a failed unit is told", run: degraded },
-    Case { title: "one that NixOS declares is systemd's", run: declared },
+    Case {
+        id: "command.killed-update",
+        title: "an update that was killed is mended",
+        run: cut_short::killed_update,
+    },
+    Case {
+        id: "command.meanwhile",
+        title: "while a command runs in it, others work on it",
+        run: meanwhile,
+    },
+    Case {
+        id: "command.failed-create",
+        title: "a create that fails leaves what was there",
+        run: cut_short::failed_create,
+    },
+    Case { id: "command.ephemeral", title: "an ephemeral one begins anew", run: ephemeral },
+    Case {
+        id: "command.networks",
+        title: "addresses of its own, and the host's network",
+        run: networks,
+    },
+    Case {
+        id: "command.bad-input",
+        title: "bad input is told and changes nothing",
+        run: bad::bad_input,
+    },
+    Case {
+        id: "command.no-room",
+        title: "no space, no network, a configuration with an error",
+        run: bad::no_room,
+    },
+    Case { id: "command.degraded", title: "a failed unit is told", run: degraded },
+    Case {
+        id: "command.declared-network",
+        title: "the network of containers that NixOS declares",
+        run: declared_network,
+    },
+    Case { id: "command.declared", title: "one that NixOS declares is systemd's", run: declared },
 ];
 
 /// The host's side of the network that the cases make, which names it.
 const HOST_ADDRESS: &str = "192.168.213.10";
+/// The same of a network as NixOS declares it.
+const DECLARED_ADDRESS: &str = "192.168.213.20";
 
 /// Removes what the cases, or those of a run that was killed, have made; after an interrupt too.
 ///
@@ -39,13 +80,23 @@ const HOST_ADDRESS: &str = "192.168.213.10";
 pub fn sweep(trial: &Trial<'_>) -> Result<()> {
     let containers = format!("name=^/?{PREFIX}");
     trial.clear(&["ps", "--all", "--filter", &containers], &["rm", "--force", "--volumes"])?;
-    let volumes = format!("name=plainboot-{PREFIX}");
-    trial.clear(&["volume", "ls", "--filter", &volumes], &["volume", "rm"])?;
-    // The name in full: networks of the user's own containers have the same label.
-    let network = format!("name=^plainboot-{HOST_ADDRESS}$");
-    trial.clear(&["network", "ls", "--filter", &network], &["network", "rm"])?;
-    let images = format!("reference=plainboot-{PREFIX}image");
-    trial.clear(&["image", "ls", "--filter", &images], &["image", "rm", "--force"])
+    // The second are of a project of compose.
+    for volumes in [format!("name=plainboot-{PREFIX}"), format!("name=^{PREFIX}")] {
+        trial.clear(&["volume", "ls", "--filter", &volumes], &["volume", "rm"])?;
+    }
+    // The names in full: networks of the user's own containers have the same label.
+    for network in [
+        format!("name=^plainboot-{HOST_ADDRESS}$"),
+        format!("name=^plainboot-{DECLARED_ADDRESS}$"),
+        format!("name=^{PREFIX}"),
+    ] {
+        trial.clear(&["network", "ls", "--filter", &network], &["network", "rm"])?;
+    }
+    for images in ["plainboot-pbtest-image", "pbtest-*"] {
+        let images = format!("reference={images}");
+        trial.clear(&["image", "ls", "--filter", &images], &["image", "rm", "--force"])?;
+    }
+    Ok(())
 }
 
 /// Creates and starts a container of the image, with more options.
@@ -200,6 +251,46 @@ fn ephemeral(trial: &Trial<'_>) -> Result<()> {
     nothing_left(trial, name)
 }
 
+/// A network's subnet and the address of the host in it.
+fn subnet(trial: &Trial<'_>, network: &str) -> Result<String> {
+    let all = match trial.engine.facts.kind {
+        Kind::Docker => ".IPAM.Config",
+        Kind::Podman => ".Subnets",
+    };
+    let format = format!("{{{{range {all}}}}}{{{{.Subnet}}}} {{{{.Gateway}}}}{{{{end}}}}");
+    trial.ask(&["network", "inspect", "--format", &format, network])
+}
+
+/// nix/containers/network.sh, which is the unit of a network.
+fn declared_network(trial: &Trial<'_>) -> Result<()> {
+    let text = std::fs::read_to_string(trial.checkout.join("nix/containers/network.sh"))?;
+    let engine = match trial.engine.facts.kind {
+        Kind::Docker => "docker",
+        Kind::Podman => "podman",
+    };
+    let network = format!("plainboot-{DECLARED_ADDRESS}");
+    // Gives the network's id.
+    let up = |wanted: &str| -> Result<String> {
+        let script = text
+            .replace("@engine@", engine)
+            .replace("@host@", DECLARED_ADDRESS)
+            .replace("@subnet@", wanted);
+        let call = trial.engine.beside(Path::new("sh")).args(["-euc", &script]);
+        trial.compare(&format!("the network {wanted}"), &call.output()?.into(), 0, &[]);
+        trial.same(
+            "the network",
+            &subnet(trial, &network)?,
+            &format!("{wanted} {DECLARED_ADDRESS}"),
+        );
+        trial.ask(&["network", "ls", "--quiet", "--filter", &format!("name={network}")])
+    };
+    let first = up("192.168.213.16/29")?;
+    trial.same("the network, once more,", &up("192.168.213.16/29")?, &first);
+    up("192.168.213.0/27")?;
+    trial.ask(&["network", "rm", &network])?;
+    Ok(())
+}
+
 fn networks(trial: &Trial<'_>) -> Result<()> {
     let host = ["--host-address", HOST_ADDRESS];
     let [first, second] = ["pbtest-net1", "pbtest-net2"];
@@ -207,13 +298,7 @@ fn networks(trial: &Trial<'_>) -> Result<()> {
     up(trial, second, &[&host[..], &["--local-address", "192.168.213.12"]].concat())?;
     let address = trial.expect(&["show-ip", second], 0, &[])?;
     trial.same("its address", &address.out, "192.168.213.12");
-    let network = trial.ask(&[
-        "network",
-        "inspect",
-        "--format",
-        "{{range .IPAM.Config}}{{.Subnet}} {{.Gateway}}{{end}}",
-        "plainboot-192.168.213.10",
-    ])?;
+    let network = subnet(trial, &format!("plainboot-{HOST_ADDRESS}"))?;
     trial.same("the network", &network, "192.168.213.8/29 192.168.213.10");
     let create = ["create", "pbtest-net3", "--image", &trial.image];
     let beyond = [&create[..], &host[..], &["--local-address", "192.168.213.200"]].concat();
@@ -236,101 +321,6 @@ fn networks(trial: &Trial<'_>) -> Result<()> {
     trial.expect(&["show-ip", name], 1, &["no address of its own"])?;
     trial.expect(&["destroy", name], 0, &[])?;
     nothing_left(trial, name)
-}
-
-fn bad_input(trial: &Trial<'_>) -> Result<()> {
-    let name = "pbtest-input";
-    let image = trial.image.as_str();
-    up(trial, name, &["--port", "28080:80"])?;
-    let empty = trial.scratch.join("empty.tar");
-    std::fs::write(&empty, "")?;
-    let empty = empty.display().to_string();
-    for (words, code, texts) in [
-        (
-            &["create", name, "--image", image][..],
-            1,
-            &["the engine has a container", "choose another name"][..],
-        ),
-        (&["create", "a/b", "--image", image], 2, &["\"a/b\" is no name"]),
-        (&["create", "pbtest-x.new", "--image", image], 2, &["is no name"]),
-        (&["create", "pbtest-x"], 2, &["what is pbtest-x made of?"]),
-        (&["create", "pbtest-x", "--image"], 2, &["--image needs a value"]),
-        (&["create", "pbtest-x", "--image", ""], 2, &["is empty"]),
-        (&["create", "pbtest-x", "--image", image, "--archive", "a"], 2, &["one source is enough"]),
-        (&["create", "pbtest-x", "--image", image, "--privileged"], 2, &["is no option of create"]),
-        (
-            &["create", "pbtest-x", "--image", image, "--ephemeral", "--auto-start"],
-            2,
-            &["exclude one another", "plainboot-container start pbtest-x"],
-        ),
-        (&["create", "pbtest-x", "--image", "pbtest-none:1"], 1, &["hint: "]),
-        (&["create", "pbtest-x", "--archive", "/nonexistent"], 1, &["cannot read /nonexistent"]),
-        (&["create", "pbtest-x", "--archive", &empty], 1, &["docker load"]),
-        (&["create", "pbtest-x", "--config-file", "/nonexistent"], 1, &["/nonexistent"]),
-        (
-            &["create", "pbtest-x", "--image", image, "--bind", "/nonexistent:/a"],
-            1,
-            &["there is no /nonexistent on this host", "make it first"],
-        ),
-        (
-            &["create", "pbtest-x", "--image", image, "--host-address", "10.0.0.1"],
-            2,
-            &["go together"],
-        ),
-        (
-            &[
-                "create",
-                "pbtest-x",
-                "--image",
-                image,
-                "--host-address",
-                "10.0.0",
-                "--local-address",
-                "10.0.0.2",
-            ],
-            2,
-            &["\"10.0.0\" is no IPv4 address"],
-        ),
-        (
-            &[
-                "create",
-                "pbtest-x",
-                "--image",
-                image,
-                "--host-address",
-                "10.0.0.1",
-                "--local-address",
-                "10.0.0.08",
-            ],
-            2,
-            &["\"10.0.0.08\" is no IPv4 address"],
-        ),
-        (&["create", "pbtest-x", "--image", image, "--memory", "much"], 1, &["docker create"]),
-        (
-            &["create", "pbtest-x", "--image", image, "--port", "28080:80", "--start"],
-            1,
-            &["28080", "pbtest-x is down", "another --port"],
-        ),
-        (&["destroy", "pbtest-x"], 0, &[]),
-        (&["start", "pbtest-none"], 1, &["there is no container"]),
-        (&["update", name, "--privileged", "x"], 2, &["is no source"]),
-        (&["run", name], 2, &["what to run"]),
-        (&["enter", name], 2, &["\"enter\" is no verb", "--help"]),
-        (&["stop"], 2, &["which container?"]),
-        (&["list", "--all"], 2, &["is no option of list"]),
-        (&[], 2, &["Usage: "]),
-    ] {
-        trial.expect(words, code, texts)?;
-    }
-    let foreign = "pbtest-foreign";
-    trial.ask(&["create", "--name", foreign, image])?;
-    trial.expect(&["destroy", foreign], 1, &["was not made by plainboot-container"])?;
-    trial.ask(&["rm", foreign])?;
-    let nobody = trial.call_with(&["list"], &[("DOCKER_HOST", "unix:///nonexistent")])?;
-    trial.compare("list without an engine", &nobody, 1, &["is it running"]);
-    status(trial, name, "up")?;
-    trial.expect(&["destroy", name], 0, &[])?;
-    nothing_left(trial, "pbtest-")
 }
 
 fn degraded(trial: &Trial<'_>) -> Result<()> {

@@ -21,6 +21,8 @@ use crate::fault::{self, Kind};
 /// One thing that must hold.
 #[derive(Debug, Clone, Copy)]
 pub struct Case {
+    /// The part it is of, a point, and its name.
+    pub id: &'static str,
     pub title: &'static str,
     pub run: fn(&Trial<'_>) -> Result<()>,
 }
@@ -33,9 +35,22 @@ pub struct Trial<'e> {
     pub image: String,
     /// The program, where the checkout has it.
     pub program: PathBuf,
+    /// The checkout that the program is of.
+    pub checkout: &'e Path,
     /// For files of the cases.
     pub scratch: &'e Path,
     wrong: RefCell<Vec<String>>,
+    skipped: RefCell<Option<String>>,
+}
+
+/// What came of a case.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Outcome {
+    Holds,
+    /// What is otherwise than it should be.
+    Wrong(Vec<String>),
+    /// It cannot be tried here, for this reason.
+    Skipped(String),
 }
 
 /// What the program said, for a case to look at.
@@ -68,18 +83,25 @@ impl Said {
 }
 
 impl<'e> Trial<'e> {
-    pub fn new(engine: &'e Engine, image: String, program: PathBuf, scratch: &'e Path) -> Self {
-        Trial { engine, image, program, scratch, wrong: RefCell::default() }
+    pub fn new(
+        engine: &'e Engine,
+        image: String,
+        program: PathBuf,
+        checkout: &'e Path,
+        scratch: &'e Path,
+    ) -> Self {
+        let (wrong, skipped) = Default::default();
+        Trial { engine, image, program, checkout, scratch, wrong, skipped }
     }
 
-    /// Runs a case: what is otherwise than it should be. Once something is, a question that then fails
-    /// only follows from it.
+    /// Runs a case. Once something is otherwise than it should be, a question that then fails only follows
+    /// from it.
     ///
     /// # Errors
     /// The engine or the program could not be asked, with nothing amiss before; or an interrupt.
-    pub fn judge(&self, case: &Case) -> Result<Vec<String>> {
+    pub fn judge(&self, case: &Case) -> Result<Outcome> {
         let ran = (case.run)(self);
-        let mut wrong = self.wrong.take();
+        let (mut wrong, skipped) = (self.wrong.take(), self.skipped.take());
         match ran {
             Ok(()) => {}
             Err(error) if !wrong.is_empty() && fault::kind_of(&error) == Kind::Fault => {
@@ -87,7 +109,16 @@ impl<'e> Trial<'e> {
             }
             Err(error) => return Err(error),
         }
-        Ok(wrong)
+        Ok(match skipped {
+            _ if !wrong.is_empty() => Outcome::Wrong(wrong),
+            Some(reason) => Outcome::Skipped(reason),
+            None => Outcome::Holds,
+        })
+    }
+
+    /// Notes why the case, or a part of it, cannot be tried here.
+    pub fn skip(&self, reason: &str) {
+        self.skipped.replace(Some(reason.to_owned()));
     }
 
     /// Calls the program.

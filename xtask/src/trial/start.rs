@@ -5,7 +5,10 @@
 //! The nixpkgs is a stand-in, whose systems take a second to build and nothing to download: that shows
 //! what the program does, and not what NixOS makes of a configuration.
 
-use std::path::Path;
+mod bad;
+mod compose;
+mod stand_in;
+
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
@@ -13,83 +16,57 @@ use anyhow::Result;
 use super::{Case, Said, Trial};
 use crate::exec;
 
+pub use stand_in::prepare;
+
 /// What must hold.
 pub const CASES: &[Case] = &[
-    Case { title: "a configuration is built when the container starts, and once", run: built_once },
-    Case { title: "a failure says why, and the last good system goes on", run: last_good },
-    Case { title: "a flake that /options.nix names", run: flake },
-    Case { title: "a container that is stopped while it builds", run: stopped },
-    Case { title: "the options with which docker-nixos is run", run: options_of_docker_nixos },
-    Case { title: "bad input without a system ends with 1", run: bad_input },
+    Case {
+        id: "start.once",
+        title: "a configuration is built when the container starts, and once",
+        run: built_once,
+    },
+    Case {
+        id: "start.last-good",
+        title: "a failure says why, and the last good system goes on",
+        run: last_good,
+    },
+    Case { id: "start.flake", title: "a flake that /options.nix names", run: flake },
+    Case {
+        id: "start.stopped",
+        title: "a container that is stopped while it builds",
+        run: stopped,
+    },
+    Case {
+        id: "start.docker-nixos",
+        title: "the options with which docker-nixos is run",
+        run: options_of_docker_nixos,
+    },
+    Case {
+        id: "start.shared-store",
+        title: "a container whose programs are in the host's store",
+        run: shared_store,
+    },
+    Case {
+        id: "start.bad-input",
+        title: "bad input without a system ends with 1",
+        run: bad::bad_input,
+    },
+    Case {
+        id: "start.no-lock",
+        title: "a flake with inputs and without a lock file ends with 1",
+        run: bad::no_lock,
+    },
+    Case {
+        id: "start.no-network",
+        title: "a flake that cannot be fetched ends with 1",
+        run: bad::no_network,
+    },
+    Case {
+        id: "start.compose",
+        title: "the Dockerfile builds an image, and the compose file runs it",
+        run: compose::compose,
+    },
 ];
-
-/// In place of nixpkgs: a system greets, and becomes systemd.
-const NIXPKGS: &str = r#"{ configuration }:
-let
-  user = import (builtins.elemAt configuration.imports 2);
-in
-{
-  config.virtualisation.dockerVariant.system.build.toplevel = derivation {
-    name = "nixos-system-${user.name}";
-    system = builtins.currentSystem;
-    builder = "/bin/sh";
-    PATH = "/usr/bin:/bin";
-    args = [ "-euc" ''
-      echo "builds ${user.name}"
-      ${user.build or ""}
-      mkdir $out
-      printf '#!/bin/sh\necho ${user.name} >/var/greeting\nexec /usr/lib/systemd/systemd\n' >$out/init
-      chmod +x $out/init
-    '' ];
-  };
-}
-"#;
-
-/// A flake with a system of that nixpkgs, which takes modules as one of NixOS does.
-const FLAKE: &str = r#"{
-  outputs = _: {
-    nixosConfigurations.default = {
-      options = { };
-      extendModules = _: import /opt/plainboot/nixpkgs/nixos {
-        configuration.imports = [ null null ./configuration.nix ];
-      };
-    };
-  };
-}
-"#;
-
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// Writes the programs as the image has them, filled in for a Debian, into a folder for /opt/plainboot.
-///
-/// # Errors
-/// The checkout or the folder cannot be read or written.
-pub fn prepare(nix: &Path, to: &Path) -> Result<()> {
-    let fill = |file: &str, blanks: &[(&str, &str)], into: &str| -> Result<()> {
-        let mut text = std::fs::read_to_string(nix.join(file))?;
-        for (blank, value) in [("shell", "/bin/bash"), ("path", PATH)].iter().chain(blanks) {
-            text = text.replace(&format!("@{blank}@"), value);
-        }
-        let into = to.join(into);
-        std::fs::write(&into, text)?;
-        std::fs::set_permissions(&into, std::os::unix::fs::PermissionsExt::from_mode(0o755))?;
-        Ok(())
-    };
-    std::fs::create_dir_all(to.join("nixpkgs/nixos"))?;
-    std::fs::write(to.join("nixpkgs/nixos/default.nix"), NIXPKGS)?;
-    std::fs::create_dir_all(to.join("nix/config-at-start"))?;
-    let system = "config-at-start/system.nix";
-    std::fs::copy(nix.join(system), to.join("nix").join(system))?;
-    fill("init.sh", &[("toplevel", "/nix/var/nix/profiles/system")], "init")?;
-    fill("config-at-start/healthy.sh", &[], "healthy")?;
-    let blanks = [
-        ("nixpkgs", "/opt/plainboot/nixpkgs"),
-        ("system", "/opt/plainboot/nix/config-at-start/system.nix"),
-        ("init", "/opt/plainboot/init"),
-        ("base", "a Debian"),
-    ];
-    fill("config-at-start/start.sh", &blanks, "start")
-}
 
 /// A container of the start-up program, removed when it goes.
 struct Started<'t> {
@@ -266,7 +243,15 @@ fn last_good(trial: &Trial<'_>) -> Result<()> {
 fn flake(trial: &Trial<'_>) -> Result<()> {
     let folder = trial.scratch.join("flake");
     std::fs::create_dir_all(&folder)?;
-    std::fs::write(folder.join("flake.nix"), FLAKE)?;
+    let text = r#"{
+  inputs.nixpkgs.url = "path:/opt/plainboot/nixpkgs";
+  outputs = { nixpkgs, ... }: {
+    nixosConfigurations.default = nixpkgs.lib.nixosSystem { modules = [ ./configuration.nix ]; };
+  };
+}"#;
+    std::fs::write(folder.join("flake.nix"), text)?;
+    let program = format!("{}:/opt/plainboot:ro", trial.program.display());
+    lock(trial, &["--volume", &program, &trial.image], &folder)?;
     std::fs::write(folder.join("configuration.nix"), "{ name = \"flaky\"; }")?;
     let options = trial.scratch.join("options.nix");
     let named =
@@ -349,52 +334,36 @@ fn options_of_docker_nixos(trial: &Trial<'_>) -> Result<()> {
     started.runs("cgroup")
 }
 
-fn bad_input(trial: &Trial<'_>) -> Result<()> {
-    let folder = trial.scratch.join("empty");
-    std::fs::create_dir_all(folder.join("configuration.nix"))?;
-    let empty = format!("{}:/config:ro", trial.scratch.join("nothing").display());
-    std::fs::create_dir_all(trial.scratch.join("nothing"))?;
-    let directory = format!("{}:/config:ro", folder.display());
-    let broken = trial.scratch.join("broken");
-    std::fs::create_dir_all(&broken)?;
-    std::fs::write(broken.join("configuration.nix"), "{ name = missing; }")?;
-    let wrong = format!("{}:/config:ro", broken.display());
-    let large = trial.scratch.join("large");
-    std::fs::create_dir_all(&large)?;
-    let fills =
-        "{ name = \"large\"; build = \"head -c 9000000 /dev/zero >$out || exit; rm $out\"; }";
-    std::fs::write(large.join("configuration.nix"), fills)?;
-    let full = format!("{}:/config:ro", large.display());
-    for (number, (options, texts)) in [
-        (
-            &[][..],
-            &[
-                "neither /config/configuration.nix nor /options.nix is mounted",
-                "docker run --volume",
-            ][..],
-        ),
-        (&["--volume", &empty], &["there is no configuration.nix in /config"]),
-        (
-            &["--volume", &directory],
-            &["/config/configuration.nix is a folder", "make the container anew"],
-        ),
-        (
-            &["--volume", &wrong],
-            &["undefined variable 'missing'", "/config/configuration.nix:1:10", "cannot be built"],
-        ),
-        (
-            &["--volume", &full, "--tmpfs", "/nix:size=3m"],
-            &["no space is left for /nix", "docker system df"],
-        ),
-    ]
-    .into_iter()
-    .enumerate()
-    {
-        let started = Started::run(trial, &format!("bad{number}"), folder.clone(), options)?;
-        for text in texts.iter().chain(&["so there is nothing to start"]) {
-            started.says(text)?;
-        }
-        trial.same("its exit code", &started.state("ExitCode")?, "1");
-    }
+/// `nix flake lock` by the Nix of an image, whose name ends `run`: a flake with inputs has its lock file
+/// beside it, and the Nix of Debian 12 builds none without.
+fn lock(trial: &Trial<'_>, run: &[&str], folder: &std::path::Path) -> Result<()> {
+    let config = format!("{}:/config", folder.display());
+    let nix = "NIX_CONFIG=experimental-features = nix-command flakes\nbuild-users-group =\nsubstituters =";
+    let options = ["run", "--rm", "--volume", &config, "--env", nix];
+    let lock = ["/usr/bin/nix", "flake", "lock", "path:/config"];
+    trial.ask(&[&options[..], run, &lock].concat())?;
+    Ok(())
+}
+
+/// As `sharedStore` of `virtualisation.systemdContainers`: the store of the host in place of one in the
+/// image, read-only. Here another container has built it.
+fn shared_store(trial: &Trial<'_>) -> Result<()> {
+    let store = trial.scratch.join("host");
+    // podman makes none.
+    std::fs::create_dir_all(&store)?;
+    let volume = format!("{}:/nix", store.display());
+    let builder =
+        Started::with(trial, "builder", "{ name = \"shared\"; }", &["--volume", &volume])?;
+    builder.runs("shared")?;
+    let system = builder.exec(&["readlink", "-f", "/nix/var/nix/profiles/system"])?.out;
+    drop(builder);
+    let volume = format!("{}:/nix/store:ro", store.join("store").display());
+    let name = format!("{}shared", super::containers::PREFIX);
+    let init = format!("{system}/init");
+    trial.ask(&["run", "--detach", "--name", &name, "--volume", &volume, &trial.image, &init])?;
+    let started = Started { trial, name, folder: store };
+    started.runs("shared")?;
+    let said = started.exec(&["sh", "-c", "touch /nix/store/new"])?;
+    trial.compare("a change of the host's store", &said, 1, &["Read-only file system"]);
     Ok(())
 }
