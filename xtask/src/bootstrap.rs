@@ -90,11 +90,19 @@ fn needs_namespaces(arch: Arch) -> Result<()> {
     Ok(())
 }
 
-/// The host's proxies for apt, as options of its own.
-pub fn proxies() -> Vec<String> {
-    let dump = Call::new("apt-config").arg("dump").text().unwrap_or_default();
+/// What the host's apt was told about reaching archives, as options of its own: its proxies, and whether
+/// it takes an archive that has not been renewed for weeks (Debian's testing says until when it is valid).
+pub fn host_options() -> Vec<String> {
+    chosen(&Call::new("apt-config").arg("dump").text().unwrap_or_default())
+}
+
+fn chosen(dump: &str) -> Vec<String> {
     dump.lines()
-        .filter(|l| l.starts_with("Acquire::http") && l.contains("Proxy") && !l.ends_with("\"\";"))
+        .filter(|l| {
+            let proxy = l.starts_with("Acquire::http") && l.contains("Proxy");
+            let set = !l.ends_with("\"\";");
+            set && (proxy || l.starts_with("Acquire::Check-Valid-Until "))
+        })
         .map(|l| l.trim_end_matches(';').to_owned())
         .collect()
 }
@@ -145,6 +153,14 @@ fn registration(arch: Arch, interpreter: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn of_the_host_s_apt_only_what_leads_to_archives_is_taken_over() {
+        let dump = "APT::Install-Recommends \"0\";\nAcquire \"\";\nAcquire::http::Proxy \"http://p:1\";\n\
+                    Acquire::https::Proxy \"\";\nAcquire::Check-Valid-Until \"false\";\n";
+        let proxy = "Acquire::http::Proxy \"http://p:1\"";
+        assert_eq!(chosen(dump), [proxy, "Acquire::Check-Valid-Until \"false\""]);
+    }
 
     #[test]
     fn the_registration_is_what_qemu_s_own_package_says() {

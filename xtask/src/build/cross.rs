@@ -160,8 +160,8 @@ fn make(archive: &Archive, suite: &str, arch: Arch, dir: &Path, ui: &Ui) -> Resu
         .arg(format!("--architectures={arch}"))
         .arg(format!("--include={}", PACKAGES.join(",")))
         .arg(TIDY);
-    for proxy in bootstrap::proxies() {
-        job = job.arg(format!("--aptopt={proxy}"));
+    for option in bootstrap::host_options() {
+        job = job.arg(format!("--aptopt={option}"));
     }
     job.arg(suite).arg(dir.join("root")).arg(&sources).run(|line| step.detail(line))?;
     let library = dir.join("root/usr/lib").join(arch.triplet()).join("libm.so");

@@ -335,8 +335,8 @@ fn root(
         .arg(
             r#"--customize-hook=dpkg-query --admindir="$1/var/lib/dpkg" -W >"$PLAINBOOT_PACKAGES""#,
         );
-    for proxy in bootstrap::proxies() {
-        job = job.arg(format!("--aptopt={proxy}"));
+    for option in bootstrap::host_options() {
+        job = job.arg(format!("--aptopt={option}"));
     }
     job.arg(&disk.suite).arg(ready.join("root.tar")).arg(part.join("guest.sources")).run(tell)?;
     // The folder is taken for whole whenever it is there.

@@ -190,8 +190,8 @@ impl Debian {
             )
             .arg("--dpkgopt=path-include=/usr/share/doc/*/copyright")
             .arg(format!("--customize-hook={TIDY}"));
-        for proxy in bootstrap::proxies() {
-            job = job.arg(format!("--aptopt={proxy}"));
+        for option in bootstrap::host_options() {
+            job = job.arg(format!("--aptopt={option}"));
         }
         job.arg(&host.suite).arg(&raw).args(&sources).run(|line| step.detail(line))?;
         without_volatile(&raw, &tar)?;
