@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 
 use super::{Said, Started, Trial, stand_in};
+use crate::engine::Kind;
 use crate::exec;
 
 const BUILDER: &str = "pbtest-nix";
@@ -127,6 +128,10 @@ pub fn compose(trial: &Trial<'_>) -> Result<()> {
     let argument = format!("NIX={BUILDER}");
     let words = ["--build-arg", &argument, "--file", &dockerfile, "--tag", IMAGE, &checkout];
     if build(trial, &words)?.code != Some(0) {
+        return Ok(());
+    }
+    if trial.engine.facts.kind == Kind::Podman {
+        trial.skip("podman has built the image; compose reaches it through a service alone");
         return Ok(());
     }
     super::lock(trial, &[IMAGE], &folder.join("flake"))?;
