@@ -122,7 +122,8 @@ pub fn attempt(
                 _ => None,
             };
             let commits = history.between((origin.version, state.version));
-            let found = deeper::find(repo, blobs, commits, &diff.path, base, state, here);
+            let ask = deeper::Ask { repo, blobs, commits, there: origin.tree, state };
+            let found = deeper::find(&ask, &diff.path, base, here);
             if let Some(found) = found {
                 carried = Arc::new(resolved(base, &found, accept)?);
                 method = Some(found.resolved.method);
@@ -153,11 +154,39 @@ pub fn attempt(
             collisions: carried.collisions.clone(),
         });
     }
+    if let (true, Some((history, _))) = (reports.iter().any(|r| r.method.is_some()), known.deeper) {
+        let commits = history.between((origin.version, state.version));
+        let ask = deeper::Ask { repo, blobs, commits, there: origin.tree, state };
+        doubt_the_rest(&ask, origin, &files, &mut reports);
+    }
     let (outcome, reason) = together(&reports);
     if !outcome.is_applied() {
         files.clear();
     }
     Ok(Attempt { outcome, reason, cross_checked, reports, files })
+}
+
+/// A patch that does not fit by itself was made for other surroundings. So its other files, which do
+/// fit, must not use what is not known here either.
+fn doubt_the_rest(
+    ask: &deeper::Ask<'_>,
+    origin: &Origin,
+    files: &[SolvedFile],
+    reports: &mut [FileReport],
+) {
+    for (report, base) in reports.iter_mut().zip(&origin.bases) {
+        let path = report.moved_to.as_ref().unwrap_or(&report.path);
+        let file = files.iter().find(|f| f.path == *path);
+        let (None, Some(base), Some(SolvedFile { before: Some(before), after, .. })) =
+            (report.method, base, file)
+        else {
+            continue;
+        };
+        if let Some(name) = ask.unknown_name(base, path, before, after) {
+            report.outcome = Outcome::NeedsReview;
+            report.reason = Some(format!("`{name}` is not known here, or is something else"));
+        }
+    }
 }
 
 /// The text does not apply, and that this is the file at all is a guess by its lines.

@@ -152,12 +152,15 @@ enum Loaded {
         clash: Option<String>,
         /// Path, mode, before and after of files whose lines are to be merged.
         text: Vec<(String, i32, Option<Oid>, Oid)>,
+        /// The same of files that are the same on both sides before, which need no merging.
+        same: Vec<(String, i32, Option<Oid>, Oid)>,
     },
 }
 
 fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) -> Result<Loaded> {
     let mut whole = Changes::new();
     let (mut absent, mut clash, mut text) = (Vec::new(), None, Vec::new());
+    let mut same = Vec::new();
     let mut guessed = false;
     let entry = |tree: Oid, path: &str| -> Result<Option<(i32, Oid)>> {
         let entry = blobs.entry(repo, tree, path).map_err(|m| anyhow::anyhow!("{m}"))?;
@@ -167,6 +170,14 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
     for (path, theirs) in changed.clone() {
         let (base, ours) = (entry(case.base, &path)?, entry(case.ours, &path)?);
         if ours == base {
+            if let (Some(b), Some(t)) = (base, theirs)
+                && is_file(b)
+                && is_file(t)
+                && b.0 == t.0
+                && [b.1, t.1].iter().all(|oid| repo.odb().is_ok_and(|odb| odb.exists(*oid)))
+            {
+                same.push((path.clone(), t.0, Some(b.1), t.1));
+            }
             whole.insert(path, theirs);
             continue;
         }
@@ -223,7 +234,7 @@ fn load(repo: &Repository, blobs: &Blobs, case: &Backport, fork: Option<Oid>) ->
             _ => clash = Some(format!("{path}: removed or of another kind on one side")),
         }
     }
-    Ok(Loaded::Case { base: case.base, ours: case.ours, whole, absent, clash, text, guessed })
+    Ok(Loaded::Case { base: case.base, ours: case.ours, whole, absent, clash, text, same, guessed })
 }
 
 /// The file of the stable branch that became the one with the content `base` on the main branch:
@@ -269,7 +280,7 @@ fn merge(
     case: &Loaded,
     history: Option<&History>,
 ) -> Result<Replayed> {
-    let (base, ours, whole, absent, clash, text, guessed) = match case {
+    let (base, ours, whole, absent, clash, text, same, guessed) = match case {
         Loaded::Unreadable(why) => {
             return Ok(Replayed {
                 outcome: Outcome::Unreadable,
@@ -279,8 +290,8 @@ fn merge(
                 method: None,
             });
         }
-        Loaded::Case { base, ours, whole, absent, clash, text, guessed } => {
-            (*base, *ours, whole, absent, clash, text, *guessed)
+        Loaded::Case { base, ours, whole, absent, clash, text, same, guessed } => {
+            (*base, *ours, whole, absent, clash, text, same, *guessed)
         }
     };
     let open = |outcome, reason| {
@@ -291,7 +302,9 @@ fn merge(
         return Ok(open(Outcome::Conflict, clash.clone()));
     }
     let (mut files, mut bases) = (Vec::new(), Vec::new());
-    for (path, mode, before, after) in text {
+    // The deeper methods look at the whole patch.
+    let same = same.iter().filter(|_| history.is_some());
+    for (path, mode, before, after) in text.iter().chain(same) {
         let read = |oid: Oid| blobs.get(repo, oid).map_err(|why| anyhow::anyhow!("{oid}: {why}"));
         let before = before.map(read).transpose()?;
         let after = read(*after)?;

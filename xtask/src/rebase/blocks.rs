@@ -8,7 +8,8 @@
 
 mod text;
 
-use text::{Opening, closes, code_of, is_label, name_of, opening, starts_name};
+pub(super) use text::code_of;
+use text::{Opening, closes, is_label, name_of, opening, starts_name};
 
 /// The blocks of a file, in order.
 #[derive(Debug, Default, PartialEq, Eq)]

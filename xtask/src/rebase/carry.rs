@@ -9,6 +9,7 @@ use super::content::Content;
 use super::facts::Facts;
 use super::merge::{self, Doubt, Merged};
 use super::outcome::{Collision, HunkReport, Outcome};
+use super::renamed::is_renamed;
 use crate::patch::FileDiff;
 
 /// The file that the patch was made on, before and after the patch.
@@ -78,22 +79,22 @@ pub fn carry(
     {
         return Ok(done);
     }
-    if let (Ok(applied), Some(base)) = (&forward, base)
-        && merge::agrees(diff, &base.before, ours, applied, facts)
+    if let (Ok(applied), Some(made_on)) = (&forward, base)
+        && merge::agrees(diff, &made_on.before, ours, applied, facts)
     {
-        return Ok(positioned(diff, applied, expected, ours, true));
+        return Ok(positioned(diff, applied, base, ours, true));
     }
     let merged = match base {
         Some(b) => Some((b, merge::merge(&b.before, &b.after, ours)?)),
         None => None,
     };
     match (forward, merged) {
-        (Ok(applied), None) => Ok(positioned(diff, &applied, expected, ours, false)),
+        (Ok(applied), None) => Ok(positioned(diff, &applied, None, ours, false)),
         (Ok(applied), Some((_, Merged::Clean(bytes)))) if applied.gives(diff, ours, &bytes) => {
-            Ok(positioned(diff, &applied, expected, ours, true))
+            Ok(positioned(diff, &applied, base, ours, true))
         }
         (Ok(applied), Some((_, other))) => {
-            let mut carried = positioned(diff, &applied, expected, ours, false);
+            let mut carried = positioned(diff, &applied, base, ours, false);
             let (what, collisions) = match other {
                 Merged::Clean(_) => {
                     ("the text applies, but merging gives another file", Vec::new())
@@ -137,22 +138,31 @@ pub fn on_base(diff: &FileDiff, before: &Content) -> Result<Applied, Misfit> {
         .map_or_else(|| apply::apply(diff, before, &Expected::Headers), Ok)
 }
 
-/// The text applies; it counts if every hunk is in its function.
+/// The text applies; it counts if every hunk is in its function, which may have another name here.
 fn positioned(
     diff: &FileDiff,
     applied: &Applied,
-    expected: &Expected,
+    base: Option<&Base>,
     ours: &Content,
     cross_checked: bool,
 ) -> Carried {
+    let expected = base.map_or(&Expected::Headers, |b| &b.forward);
+    let renamed = |made: &[String], here: &[String]| {
+        let same = |(made, here): (&String, &String)| {
+            made == here || base.is_some_and(|b| is_renamed(&b.before, ours, made, here))
+        };
+        made.len() == here.len() && made.iter().zip(here).all(same)
+    };
     let mut hunks = Vec::with_capacity(applied.sites.len());
-    let mut reason = None;
+    let (mut reason, mut moved) = (None, false);
     for (index, (hunk, site)) in diff.hunks.iter().zip(&applied.sites).enumerate() {
         let made_in = match expected {
             Expected::Functions(of) => of.get(index).filter(|f| **f != site.functions).cloned(),
             Expected::Headers => None,
         };
-        let astray = has_functions(&diff.path) && !expected.holds(index, hunk, ours, site);
+        let other = has_functions(&diff.path) && !expected.holds(index, hunk, ours, site);
+        let astray = other && !made_in.as_ref().is_some_and(|made| renamed(made, &site.functions));
+        moved |= other;
         if astray && reason.is_none() {
             let here = site.functions.join(", ");
             let made = made_in.as_ref().map_or_else(
@@ -172,7 +182,7 @@ fn positioned(
     }
     let outcome = match &reason {
         Some(_) => Outcome::NeedsReview,
-        None if hunks.iter().any(|h| h.offset != 0) => Outcome::Moved,
+        None if moved || hunks.iter().any(|h| h.offset != 0) => Outcome::Moved,
         None => Outcome::Clean,
     };
     let after = match reason {
@@ -206,7 +216,8 @@ fn merged_only(
     if !has_functions(&diff.path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
     }
-    let doubt = match merge::compare(&made, &landed) {
+    let renamed = |old: &str, new: &str| is_renamed(&base.before, ours, old, new);
+    let doubt = match merge::compare(&made, &landed, renamed) {
         None if merge::disputed(&base.before, &base.after, ours, &after.bytes) => {
             Some(Doubt::Elsewhere("another way to compare the files gives another merge".into()))
         }

@@ -5,12 +5,15 @@
 //! their order is clear all the same. Where both sides change the very same line, its tokens are
 //! merged (see [`tokens`]). The rest is left to a person.
 
+use std::collections::HashSet;
 use std::ops::Range;
 
 use imara_diff::Hunk;
 
+use super::blocks::has_functions;
+use super::declared::{is_name, solid};
 use super::deeper::Method;
-use super::tokens;
+use super::{script, tokens};
 use crate::patch;
 
 /// What became of a clash.
@@ -29,7 +32,7 @@ pub struct Joined {
 const GONE: usize = 5;
 
 /// Joins the changes of both sides to `base`. `None` where that would be guessing.
-pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
+pub fn join(path: &str, [base, ours, theirs]: [&[u8]; 3]) -> Option<Joined> {
     if ours == theirs {
         let (bytes, evidence) = (ours.to_vec(), "both sides agree".to_owned());
         return Some(Joined { bytes, evidence, method: Method::Lines });
@@ -43,6 +46,9 @@ pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
         return None;
     }
     if gone && let Some(added) = beside(base, theirs)? {
+        if script::is_script(path) && !script::stands_alone(path, added) {
+            return None;
+        }
         let text =
             tokens::told(&sides.base, &sides.theirs, &tokens::changes(&sides.base, &sides.theirs));
         let evidence = format!("upstream has not the {all} lines beside which the patch {text}");
@@ -51,12 +57,15 @@ pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
     let up = tokens::changes(&sides.base, &sides.ours);
     let down = tokens::changes(&sides.base, &sides.theirs);
     // Blanks that one side adds or takes away: what becomes of them is taste.
-    if solid(base) == solid(ours) || solid(base) == solid(theirs) {
+    if unblanked(base) == unblanked(ours) || unblanked(base) == unblanked(theirs) {
         return None;
     }
     // Where both only take lines away side by side, so is what is left between them.
     let takes = |changes: &[Hunk]| changes.iter().all(|c| c.after.is_empty());
     if takes(&up) && takes(&down) {
+        return None;
+    }
+    if has_functions(path) && takes_away_what_is_used(&sides, &up, &down) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -90,6 +99,26 @@ pub fn join(base: &[u8], ours: &[u8], theirs: &[u8]) -> Option<Joined> {
     Some(Joined { bytes, evidence: told.join("; "), method })
 }
 
+/// True if the patch's new text uses a name that upstream has taken out of these very lines: a variable
+/// that is called otherwise now, a macro that is no longer used there.
+fn takes_away_what_is_used(sides: &Sides<'_>, up: &[Hunk], down: &[Hunk]) -> bool {
+    fn names<'a>(lines: &[&'a [u8]]) -> HashSet<&'a [u8]> {
+        lines.iter().copied().flat_map(solid).filter(|token| is_name(token)).collect()
+    }
+    let span = |range: &Range<u32>| range.start as usize..range.end as usize;
+    let left = names(&sides.ours);
+    let gone: HashSet<&[u8]> = up
+        .iter()
+        .flat_map(|change| names(&sides.base[span(&change.before)]))
+        .filter(|name| !left.contains(name))
+        .collect();
+    down.iter().any(|change| {
+        let before = names(&sides.base[span(&change.before)]);
+        let new = names(&sides.theirs[span(&change.after)]);
+        new.iter().any(|name| gone.contains(name) && !before.contains(name))
+    })
+}
+
 /// What `theirs` adds right above or right below all of `base`, as it stands there: a difference may
 /// as well begin within lines that both end with. `Some(None)` if it adds elsewhere; `None` if what it
 /// adds could be two things.
@@ -102,7 +131,7 @@ fn beside<'a>(base: &[u8], theirs: &'a [u8]) -> Option<Option<&'a [u8]>> {
 }
 
 /// The text without blanks.
-fn solid(text: &[u8]) -> Vec<u8> {
+fn unblanked(text: &[u8]) -> Vec<u8> {
     text.iter().copied().filter(|b| !b.is_ascii_whitespace()).collect()
 }
 
@@ -183,7 +212,7 @@ mod tests {
     use super::*;
 
     fn joined(base: &str, ours: &str, theirs: &str) -> Option<(String, Method)> {
-        let joined = join(base.as_bytes(), ours.as_bytes(), theirs.as_bytes())?;
+        let joined = join("a.c", [base, ours, theirs].map(str::as_bytes))?;
         Some((String::from_utf8(joined.bytes).unwrap(), joined.method))
     }
 
@@ -202,6 +231,29 @@ mod tests {
         // Two insertions at one place have no order.
         let ours = base.replace("        if", "        mark();\n        if");
         assert_eq!(joined(base, &ours, &theirs), None);
+    }
+
+    #[test]
+    fn what_upstream_took_out_is_not_used_beside_it() {
+        let base = "        r = list(unit);\n        if (r < 0)\n                return r;\n";
+        let ours = base.replace("unit", "previous");
+        let theirs = |added: &str| format!("{added}{base}");
+        assert_eq!(joined(base, &ours, &theirs("        check(unit);\n")), None);
+        let both = joined(base, &ours, &theirs("        check(link);\n")).unwrap().0;
+        assert_eq!(both, format!("        check(link);\n{ours}"));
+    }
+
+    #[test]
+    fn commands_of_a_script_need_those_before_them_and_functions_do_not() {
+        let lines: String = (0..GONE).map(|i| format!("command {i}\n")).collect();
+        let joined = |path: &str, added: &str| {
+            let theirs = format!("{lines}{added}");
+            Some(join(path, [&lines, "", &theirs].map(str::as_bytes))?.bytes)
+        };
+        let function = "\n# why\ntestcase_x() {\n    do_it\n}\n";
+        assert_eq!(joined("a.sh", function).unwrap(), function.as_bytes());
+        assert_eq!(joined("a.sh", "\n# why\ndo_it\n"), None);
+        assert!(joined("a.conf", "do_it\n").is_some());
     }
 
     #[test]

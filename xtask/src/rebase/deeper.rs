@@ -17,8 +17,10 @@ use super::content::Content;
 use super::explain;
 use super::history;
 use super::merge::{self, Merged, Segment};
-use super::names;
+use super::names::{self, Headers};
 use super::objects::{Blobs, Clashes, MergedFile};
+use super::renamed;
+use super::sorted;
 use super::tree::State;
 
 /// Commits that change a file are stepped through one by one up to this many.
@@ -69,26 +71,58 @@ pub struct Found {
     pub resolved: Resolved,
 }
 
+/// What the methods are asked about a version.
+pub struct Ask<'a> {
+    pub repo: &'a Repository,
+    pub blobs: &'a Blobs,
+    /// From which commit to which, where that is known.
+    pub commits: Option<(Oid, Oid)>,
+    /// The tree that the patch was made on.
+    pub there: Option<Oid>,
+    pub state: &'a State,
+}
+
+impl Ask<'_> {
+    /// A name in what `after` has more than `ours` that is not known on this version, or is something
+    /// else: then the lines fit, and the meaning does not.
+    pub fn unknown_name(
+        &self,
+        base: &Base,
+        path: &str,
+        ours: &Content,
+        after: &Content,
+    ) -> Option<String> {
+        let declared = |tree| self.blobs.declared(self.repo, tree);
+        let both =
+            self.there.and_then(|there| Some((declared(there)?, declared(self.state.tree)?)));
+        let headers = both.as_ref().map(|(there, here)| Headers { there, here });
+        let name = names::unknown(path, (&base.before, &base.after), ours, after, headers)?;
+        tracing::debug!(path, name, "the new lines use what is not known here");
+        Some(name)
+    }
+}
+
 /// Tries all methods on a file that `here` is in this version, or that is gone.
 pub fn find(
-    repo: &Repository,
-    blobs: &Blobs,
-    commits: Option<(Oid, Oid)>,
+    ask: &Ask<'_>,
     path: &str,
     base: &Base,
-    state: &State,
     here: Option<(&str, i32, &Arc<Content>)>,
 ) -> Option<Found> {
+    let Ask { repo, blobs, state, .. } = *ask;
     if let Some((here, mode, file)) = here {
-        let steps = || by_steps(repo, blobs, base, commits?, path, file);
-        let resolved =
-            by_merge(base, file, here).or_else(steps).or_else(|| by_function(base, file, here));
+        let known = |found: &Resolved| ask.unknown_name(base, here, file, &found.after).is_none();
+        let steps = || by_steps(repo, blobs, base, ask.commits?, path, file).filter(known);
+        let resolved = by_merge(base, file, here)
+            .filter(known)
+            .or_else(steps)
+            .or_else(|| by_function(base, file, here).filter(known));
         if let Some(resolved) = resolved {
             return Some(Found { path: here.to_owned(), mode, before: file.clone(), resolved });
         }
     }
     // To another file: one that the commit has changed with which the function went.
-    let (from, to) = commits?;
+    let (from, to) = ask.commits?;
     let name = only_function(base)?;
     let steps = history::steps(repo, blobs, from, to, path)?;
     let holds = |step: &history::Step| {
@@ -100,7 +134,8 @@ pub fn find(
     paths.into_iter().filter(|p| p != path).find_map(|to| {
         let (mode, before) = state.file(repo, blobs, &to).ok()??;
         let resolved = by_function(base, &before, &to)?;
-        Some(Found { path: to, mode, before, resolved })
+        let name = ask.unknown_name(base, &to, &before, &resolved.after);
+        name.is_none().then_some(Found { path: to, mode, before, resolved })
     })
 }
 
@@ -109,7 +144,7 @@ pub fn by_merge(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
     if is_prose(path) {
         return None;
     }
-    let (bytes, clashes) = merged(&base.before, &base.after, ours)?;
+    let (bytes, clashes) = merged(path, &base.before, &base.after, ours)?;
     let after = checked(base, ours, path, bytes)?;
     let (method, evidence) = clashes?;
     Some(Resolved { after, evidence: format!("merged {}: {evidence}", method.how()), method })
@@ -142,27 +177,20 @@ pub fn by_steps(
     let state = |step: &history::Step| blobs.get(repo, step.file.as_ref()?.1).ok();
     let mut at = state(&steps[0])?;
     let (mut before, mut after) = (base.before.clone(), base.after.clone());
-    let mut helped: Vec<String> = Vec::new();
     for step in &steps[1..] {
         let next = state(step)?;
-        let carry = |file: &Content| merged_known(blobs, &at, file, &next);
+        // Small steps conflict less; one that does so all the same needs a person.
+        let carry =
+            |file: &Content| merged_known(blobs, path, &at, file, &next).filter(|m| m.1.is_none());
         let (new_before, _) = carry(&before)?;
-        let (new_after, evidence) = carry(&after)?;
+        let (new_after, _) = carry(&after)?;
         (before, after) = (new_before, new_after);
-        if let (Some((_, evidence)), Some(commit)) = (evidence, step.commit) {
-            helped.push(format!("at {}: {evidence}", short(commit)));
-        }
         at = next;
     }
     // Patches before this one may have been carried here in another way.
-    let (bytes, last) = merged(&before, &after, ours)?;
-    helped.extend(last.map(|(_, evidence)| evidence));
+    let (bytes, None) = merged(path, &before, &after, ours)? else { return None };
     let after = checked(base, ours, path, bytes)?;
-    let mut evidence =
-        format!("carried through the {} commits that change {path}", steps.len() - 1);
-    for what in helped {
-        evidence += &format!("; {what}");
-    }
+    let evidence = format!("carried through the {} commits that change {path}", steps.len() - 1);
     Some(Resolved { after, evidence, method: Method::Steps })
 }
 
@@ -189,7 +217,7 @@ pub fn into_function(base: &Base, ours: &Content, name: &str) -> Option<Arc<Cont
     let (old, new) = (function(&base.before, &made_in)?, function(&base.after, &made_in)?);
     let (start, end) = only_block(ours, name)?;
     let here = Content::new(ours.lines(start, end).to_vec());
-    let (bytes, _) = merged(&Content::new(old), &Content::new(new), &here)?;
+    let (bytes, _) = merged("a.c", &Content::new(old), &Content::new(new), &here)?;
     let whole = [ours.lines(0, start), &bytes, ours.lines(end, ours.len())].concat();
     (bytes != here.bytes).then(|| Arc::new(Content::new(whole)))
 }
@@ -217,18 +245,24 @@ fn function(file: &Content, name: &str) -> Option<Vec<u8>> {
 /// As [`merged`], remembered: the ways to many versions begin with the same commits.
 fn merged_known(
     blobs: &Blobs,
+    path: &str,
     base: &Content,
     theirs: &Content,
     ours: &Content,
 ) -> Option<MergedFile> {
     blobs.merged.get((base.oid, theirs.oid, ours.oid), || {
-        let (bytes, evidence) = merged(base, theirs, ours)?;
+        let (bytes, evidence) = merged(path, base, theirs, ours)?;
         Some((Arc::new(Content::new(bytes)), evidence))
     })
 }
 
 /// The merged file, with what the clashes took, if there were any.
-fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, Option<Clashes>)> {
+fn merged(
+    path: &str,
+    base: &Content,
+    theirs: &Content,
+    ours: &Content,
+) -> Option<(Vec<u8>, Option<Clashes>)> {
     if let Some(bytes) = merge::apart(base, theirs, ours) {
         return Some((bytes, None));
     }
@@ -238,11 +272,25 @@ fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, 
     };
     let mut bytes = Vec::new();
     let (mut evidence, mut method) = (Vec::new(), Method::Lines);
-    for segment in &segments {
+    // Of the next segment's start, what a list above it has taken.
+    let mut taken = 0;
+    for (at, segment) in segments.iter().enumerate() {
         match segment {
-            Segment::Agreed(text) => bytes.extend_from_slice(text),
+            Segment::Agreed(text) => bytes.extend_from_slice(text.get(taken..)?),
             Segment::Clash { ours, base, theirs } => {
-                let joined = clash::join(base, ours, theirs)?;
+                let below = match segments.get(at + 1) {
+                    Some(Segment::Agreed(text)) => text.as_slice(),
+                    _ => &[],
+                };
+                let list = sorted::join(path, &bytes, [base, ours, theirs], below);
+                taken = list.as_ref().map_or(0, |list| list.below);
+                if let Some(list) = list {
+                    bytes.truncate(bytes.len() - list.above);
+                    bytes.extend_from_slice(&list.bytes);
+                    evidence.push(list.evidence);
+                    continue;
+                }
+                let joined = clash::join(path, [base, ours, theirs])?;
                 bytes.extend_from_slice(&joined.bytes);
                 evidence.push(joined.evidence);
                 method = method.max(joined.method);
@@ -252,7 +300,7 @@ fn merged(base: &Content, theirs: &Content, ours: &Content) -> Option<(Vec<u8>, 
     Some((bytes, Some((method, evidence.join("; ")))))
 }
 
-/// The patched file, if it passes what a merge must pass, and uses no name that is not known here.
+/// The patched file, if it passes what a merge must pass.
 fn checked(base: &Base, ours: &Content, path: &str, bytes: Vec<u8>) -> Option<Arc<Content>> {
     let after = Content::new(bytes);
     let mut made = merge::groups(&base.before, &base.after);
@@ -260,17 +308,9 @@ fn checked(base: &Base, ours: &Content, path: &str, bytes: Vec<u8>) -> Option<Ar
     if !has_functions(path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
     }
-    if landed.is_empty() || merge::compare(&made, &landed).is_some() {
-        return None;
-    }
-    if let Some(name) = names::unknown(&base.before, ours, &after) {
-        tracing::debug!(path, name, "a deeper method gives lines that use what is not known here");
+    let same = |old: &str, new: &str| renamed::is_renamed(&base.before, ours, old, new);
+    if landed.is_empty() || merge::compare(&made, &landed, same).is_some() {
         return None;
     }
     Some(Arc::new(after))
-}
-
-/// An id as people write it.
-pub fn short(commit: Oid) -> String {
-    commit.to_string().chars().take(10).collect()
 }

@@ -254,8 +254,12 @@ impl std::fmt::Display for Doubt {
 }
 
 /// Compares where changes were made with where they landed: the same functions in the same order,
-/// and as many lines. Returns what differs.
-pub fn compare(made: &[Group], landed: &[Group]) -> Option<Doubt> {
+/// and as many lines. Returns what differs. A function may have another name here: `renamed` knows.
+pub fn compare(
+    made: &[Group],
+    landed: &[Group],
+    renamed: impl Fn(&str, &str) -> bool,
+) -> Option<Doubt> {
     let lines = |g: &[Group]| g.iter().fold((0, 0), |(a, r), g| (a + g.added, r + g.removed));
     let (was, is) = (lines(made), lines(landed));
     if was != is {
@@ -270,11 +274,12 @@ pub fn compare(made: &[Group], landed: &[Group]) -> Option<Doubt> {
         all
     };
     let (was, is) = (functions(made), functions(landed));
-    if was == is {
+    let mut pairs = was.iter().zip(&is);
+    let other = pairs.find(|(made, here)| made != here && !renamed(made, here));
+    if other.is_none() && was.len() == is.len() {
         return None;
     }
-    let pairs = was.iter().zip(&is).find(|(a, b)| a != b);
-    Some(Doubt::Elsewhere(match pairs {
+    Some(Doubt::Elsewhere(match other {
         Some((made, here)) => format!("it lands in {here}, was made in {made}"),
         None => format!("it lands in {}, was made in {}", is.join(", "), was.join(", ")),
     }))

@@ -10,6 +10,7 @@ use git2::{FileMode, ObjectType, Oid, Repository};
 use sha1::Digest as _;
 
 use super::content::Content;
+use super::declared::{Declared, Header};
 use super::deeper::Method;
 use super::parallel::Memo;
 
@@ -22,6 +23,8 @@ pub struct Blobs {
     alike: Memo<(Oid, Oid), f64>,
     /// Merges of three blobs, with what was needed for them.
     pub merged: Memo<(Oid, Oid, Oid), Option<MergedFile>>,
+    headers: Memo<Oid, Option<Arc<Header>>>,
+    declared: Memo<Oid, Option<Arc<Declared>>>,
     /// Where a path of the second tree may have gone in the first.
     pub moved: Memo<(Oid, Oid, String), Arc<Vec<String>>>,
 }
@@ -117,6 +120,19 @@ impl Blobs {
                 }
             }
             common as f64 / a.len().max(b.len()).max(1) as f64
+        })
+    }
+
+    /// What the headers of a tree declare; `None` if a folder of it is missing.
+    pub fn declared(&self, repo: &Repository, tree: Oid) -> Option<Arc<Declared>> {
+        self.declared.get(tree, || Declared::of(repo, self, tree).ok().map(Arc::new))
+    }
+
+    /// What a header declares; `None` if it cannot be read. The file itself is not kept.
+    pub fn header(&self, repo: &Repository, oid: Oid) -> Option<Arc<Header>> {
+        self.headers.get(oid, || {
+            let bytes = read(repo, oid, ObjectType::Blob).ok()?;
+            Some(Arc::new(Header::of(&bytes)))
         })
     }
 

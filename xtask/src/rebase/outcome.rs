@@ -13,7 +13,7 @@ use crate::version::SystemdVersion;
 pub enum Outcome {
     /// The text applies where its headers say, and a three-way merge gives the same files.
     Clean,
-    /// As clean, but at other lines or in a renamed file.
+    /// As clean, but at other lines, or in a file or a function with another name.
     Moved,
     /// The text does not apply, but a three-way merge puts it into the same functions.
     Merged,

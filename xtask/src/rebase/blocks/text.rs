@@ -17,7 +17,7 @@ pub(super) fn is_label(code: &[u8]) -> bool {
 }
 
 /// The line without comments, and with empty strings in place of all strings.
-pub(super) fn code_of(line: &[u8], in_comment: &mut bool) -> Vec<u8> {
+pub(in crate::rebase) fn code_of(line: &[u8], in_comment: &mut bool) -> Vec<u8> {
     let mut code = Vec::with_capacity(line.len());
     let mut i = 0;
     while let Some(&b) = line.get(i) {
