@@ -33,6 +33,11 @@ impl SystemdVersion {
         SystemdVersion { major, stage: Stage::Point(point) }
     }
 
+    /// A release candidate; before the first, 0 stands for what is on the way to it.
+    pub const fn candidate(major: u32, number: u32) -> Self {
+        SystemdVersion { major, stage: Stage::Candidate(number) }
+    }
+
     /// A revision of any repository that stands where a version would: carrying patches needs an
     /// order and a name, and no more. `place` is its place in the order. The name lives as long
     /// as the program, so that versions stay small values.

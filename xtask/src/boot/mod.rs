@@ -13,6 +13,7 @@ pub mod figures;
 pub mod junit;
 pub mod known;
 pub mod record;
+pub mod search;
 mod text;
 pub mod timeline;
 pub mod verdict;

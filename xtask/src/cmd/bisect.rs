@@ -9,7 +9,8 @@ use anyhow::Result;
 use git2::Oid;
 use serde::Serialize;
 
-use super::{Context, rebase_select, rebase_why};
+use super::{Context, bisect_boot, rebase_select, rebase_why};
+use crate::engine::Choice;
 use crate::fault::{Fault, Status};
 use crate::rebase::{self, Cause, Cell, Engine, Start, Way};
 use crate::series::{self, Series};
@@ -21,29 +22,57 @@ use crate::version::SystemdVersion;
 ///
 /// Carries the series from a version that it fits to any commit of the clone that --systemd-git
 /// names, such as its main branch: a warning long before the release. Writes nothing.
+///
+/// With --boot, builds and boots on the way instead, and names the first commit at which patched systemd
+/// no longer works in a plain container. Commits that do not build are skipped.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask bisect --systemd-git ~/src/systemd
-  cargo xtask bisect 0002-cgroup --from 257.13 --to v258 --systemd-git ~/src/systemd")]
+  cargo xtask bisect 0002-cgroup --from 257.13 --to v258 --systemd-git ~/src/systemd
+  cargo xtask bisect --boot --from 262 --to main --systemd-git ~/src/systemd
+  cargo xtask bisect --boot 0002-cgroup --releases --from 257 --to 262")]
 pub struct Args {
     /// Patches to look at, such as 0002-cgroup (default: all)
     #[arg(value_name = "PATCH")]
-    patches: Vec<String>,
+    pub(super) patches: Vec<String>,
 
     /// A version that the series fits (default: the newest whose history is here)
     #[arg(long, value_name = "VERSION")]
-    from: Option<SystemdVersion>,
+    pub(super) from: Option<SystemdVersion>,
 
-    /// A branch, tag or commit in the clone
-    #[arg(long, value_name = "REV", default_value = "main")]
-    to: String,
+    /// A branch, tag or commit in the clone (default: main)
+    #[arg(long, value_name = "REV")]
+    pub(super) to: Option<String>,
+
+    /// Build and boot: the first commit at which the boot fails, or a check that PATCH names
+    #[arg(long)]
+    pub(super) boot: bool,
+
+    /// Step through the releases between two versions, not through the commits of a clone
+    #[arg(long, requires = "boot")]
+    pub(super) releases: bool,
+
+    /// The engine to boot on
+    #[arg(long, value_enum, requires = "boot")]
+    pub(super) engine: Option<Choice>,
 }
 
 impl Args {
     /// All patches, from the newest version, to a revision.
     pub fn ahead(to: &str) -> Self {
-        Args { patches: Vec::new(), from: None, to: to.to_owned() }
+        Args {
+            patches: Vec::new(),
+            from: None,
+            to: Some(to.to_owned()),
+            boot: false,
+            releases: false,
+            engine: None,
+        }
+    }
+
+    pub(super) fn to(&self) -> &str {
+        self.to.as_deref().unwrap_or("main")
     }
 }
 
@@ -78,6 +107,9 @@ struct First<'a> {
 }
 
 pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
+    if args.boot {
+        return bisect_boot::run(context, args);
+    }
     let ui = context.ui;
     let all = series::load(&context.checkout.patches())?;
     let last = last_of(&all, &args.patches)?;
@@ -85,21 +117,19 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let series = Series { patches: all.patches[..=last].to_vec() };
     let lock = Lock::load(&context.checkout.lock())?;
     let sources = Sources::open(&context.cache, lock, &context.global.into(), ui)?;
-    let to = commit(context, &sources, &args.to)?;
+    let to = commit(context, &sources, args.to())?;
     let start = start(&sources, &series, args.from)?;
     let mut known: BTreeMap<SystemdVersion, Source> = BTreeMap::new();
     known.insert(start.version, sources.get(start.version)?);
     let targets = rebase_select::targets(&sources, &series, &known)?;
 
-    let step = ui.step(format!("carrying the series from {} to {}", start.version, args.to));
+    let step = ui.step(format!("carrying the series from {} to {}", start.version, args.to()));
     let begin = Instant::now();
     let mut engine = Engine::open(sources.git().path())?;
     let link = Some(rebase_select::LINK);
     let way = rebase::bisect(&mut engine, &series, start, &targets, to, link)?;
     let Some(way) = way else {
-        return Err(Fault::new(format!("no history leads from {} to {}", start.version, args.to))
-            .hint("--systemd-git must name a clone with its history: git fetch --unshallow")
-            .into());
+        return Err(no_way(start.version, args.to()).into());
     };
     let seconds = begin.elapsed().as_secs_f64();
     step.done(&format!("{} commits, {} of them matter", way.commits, way.changing));
@@ -124,7 +154,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             schema: 1,
             from: start.version,
             from_commit: start.commit.to_string(),
-            to: &args.to,
+            to: args.to(),
             to_commit: to.to_string(),
             commits: way.commits,
             changing: way.changing,
@@ -132,7 +162,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
             seconds,
         })?;
     } else {
-        ui.result(&text(&rows, &way, start, &args.to, seconds, ui));
+        ui.result(&text(&rows, &way, start, args.to(), seconds, ui));
     }
     Ok(if good { Status::Yes } else { Status::No })
 }
@@ -144,8 +174,13 @@ fn last_of(series: &Series, asked: &[String]) -> Result<usize, Fault> {
     indices.into_iter().max().or(series.patches.len().checked_sub(1)).ok_or_else(none)
 }
 
+pub(super) fn no_way(from: SystemdVersion, to: &str) -> Fault {
+    Fault::new(format!("no history leads from {from} to {to}"))
+        .hint("--systemd-git must name a clone with its history: git fetch --unshallow")
+}
+
 /// The version to start from, with its commit.
-fn start(
+pub(super) fn start(
     sources: &Sources<'_>,
     series: &Series,
     from: Option<SystemdVersion>,

@@ -9,6 +9,7 @@ mod bench_boot;
 mod bench_git;
 mod bench_rebase;
 pub mod bisect;
+mod bisect_boot;
 pub mod build_image;
 pub mod bump_nixpkgs;
 pub mod ci_matrix;

@@ -4,14 +4,15 @@
 use std::path::Path;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
+use git2::Oid;
 
 use super::{Context, bisect, rebase_select, rebase_text};
 use crate::arch::Arch;
 use crate::build::{self, Request};
 use crate::fault::{Fault, Status};
 use crate::image::Identity;
-use crate::rebase::{self, Engine, Target, VersionRun};
+use crate::rebase::{self, Cell, Engine, Target, VersionRun};
 use crate::series::{self, Series};
 use crate::sources::{self, Lock, Sources, TreeId};
 use crate::version::SystemdVersion;
@@ -43,6 +44,15 @@ pub struct Pair {
     pub stock: Recipe,
     /// `None` if the series does not fit the version.
     pub patched: Option<Recipe>,
+}
+
+impl Pair {
+    /// The same under another version: what is built for it, and what is expected of it.
+    fn called(mut self, version: SystemdVersion) -> Pair {
+        self.stock.identity.version = version;
+        self.patched.iter_mut().for_each(|p| p.identity.version = version);
+        self
+    }
 }
 
 /// The sources that commands work on.
@@ -80,8 +90,7 @@ fn targets(sources: &Sources<'_>, versions: &[SystemdVersion]) -> Result<Vec<Tar
     versions.iter().map(target).collect()
 }
 
-/// The same for a revision of the user's clone, or a branch of upstream's, such as its main one. It is
-/// called by the release that it is on the way to, as a candidate before the first.
+/// The same for a revision of the user's clone, or a branch of upstream's, such as its main one.
 ///
 /// # Errors
 /// Nobody has the revision, or it does not say which release it is for.
@@ -98,21 +107,115 @@ pub fn recipes_at(
         }
         Err(_) => sources.branch(revision, &context.global.into())?,
     };
+    let (series, run, at) = carry_commit(context, sources, id)?;
+    context.ui.note(&format!("{revision} is {id}, of systemd {at}"));
+    let runs = [run];
+    for text in rebase_text::problems(&series, &runs, context.global.verbose > 0, context.ui) {
+        context.ui.result(&text);
+    }
+    let [run] = &runs;
+    let status = if run.is_settled() { Status::Yes } else { Status::No };
+    let mut pair = pair(sources, &series, run)?.called(at);
+    // What is built, booted and recorded of it is not the release's.
+    for recipe in [Some(&mut pair.stock), pair.patched.as_mut()].into_iter().flatten() {
+        recipe.identity.flavour += &format!(", of {revision}");
+    }
+    Ok((vec![pair], status))
+}
+
+/// The patched systemd of a commit; the cells that need a person, where the series does not fit.
+///
+/// # Errors
+/// As [`recipes_at`].
+pub fn patched_at(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    commit: Oid,
+) -> Result<Result<Recipe, Vec<Cell>>> {
+    let (series, run, at) = carry_commit(context, sources, commit)?;
+    patched_or_open(sources, &series, run, at)
+}
+
+/// The same for a release.
+///
+/// # Errors
+/// Nobody has it.
+pub fn patched_of(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    version: SystemdVersion,
+) -> Result<Result<Recipe, Vec<Cell>>> {
+    let (series, runs) = carry(context, sources, &targets(sources, &[version])?)?;
+    let run = runs.into_iter().next().context("the engine gave no answer")?;
+    patched_or_open(sources, &series, run, version)
+}
+
+fn patched_or_open(
+    sources: &Sources<'_>,
+    series: &Series,
+    run: VersionRun,
+    called: SystemdVersion,
+) -> Result<Result<Recipe, Vec<Cell>>> {
+    let patched = pair(sources, series, &run)?.called(called).patched;
+    Ok(patched.ok_or_else(|| run.cells.into_iter().filter(|c| !c.outcome.is_settled()).collect()))
+}
+
+/// Carries the series to a commit, which has one of the known versions only if it is a release: else
+/// it stands beside them.
+fn carry_commit(
+    context: &Context<'_>,
+    sources: &Sources<'_>,
+    id: Oid,
+) -> Result<(Series, VersionRun, SystemdVersion)> {
     let commit = sources.git().find_commit(id)?;
     let tree = commit.tree()?;
-    let blob = tree.get_path(Path::new("meson.version"))?.to_object(sources.git())?;
-    let said = blob.as_blob().map(|b| String::from_utf8_lossy(b.content()).trim().to_owned());
-    let said = said.unwrap_or_default();
-    let version = said.replace("~devel", "~rc0").parse()?;
-    context.ui.note(&format!("{revision} is {}, of systemd {said}", commit.id()));
-    let (mut pairs, status) = recipes_of(context, sources, &[Target { version, tree: tree.id() }])?;
-    // What is built, booted and recorded of it is not the release's.
-    for pair in &mut pairs {
-        for recipe in [Some(&mut pair.stock), pair.patched.as_mut()].into_iter().flatten() {
-            recipe.identity.flavour += &format!(", of {revision}");
+    let said = version_said(sources.git(), &tree)
+        .ok_or_else(|| Fault::new(format!("commit {id} does not say which systemd it is")))?;
+    let release = sources.known().into_iter().find(|a| a.version == said && a.present);
+    let released = release.and_then(|r| Some((r.commit?.oid().ok()?, r.tree?.oid().ok()?)));
+    let (called, label) = place(said, tree.id(), released, |release| {
+        sources.git().graph_descendant_of(id, release).unwrap_or(true)
+    });
+    let (series, runs) = carry(context, sources, &[Target { version: label, tree: tree.id() }])?;
+    let run = runs.into_iter().next().context("the engine gave no answer")?;
+    Ok((series, run, called))
+}
+
+/// What a commit is called whose sources say the version `said`, and where it stands among the
+/// versions: at a release if it is the release, else where no variant can have been made.
+fn place(
+    said: SystemdVersion,
+    tree: Oid,
+    released: Option<(Oid, Oid)>,
+    is_after: impl FnOnce(Oid) -> bool,
+) -> (SystemdVersion, SystemdVersion) {
+    /// Upstream makes a few dozen point releases.
+    const AFTER_ALL: u32 = 1000;
+    match released {
+        _ if said.is_candidate() => (said, said),
+        Some((_, release)) if release == tree => (said, said),
+        // Until 255, sources named the release that they were on the way to.
+        Some((commit, _)) if !is_after(commit) => {
+            let before = SystemdVersion::candidate(said.major, 0);
+            (before, before)
         }
+        _ => (said, SystemdVersion::new(said.major, said.point() + AFTER_ALL)),
     }
-    Ok((pairs, status))
+}
+
+/// What `meson.version` says, or in older sources `meson.build`.
+fn version_said(repo: &git2::Repository, tree: &git2::Tree<'_>) -> Option<SystemdVersion> {
+    let text = |path: &str| {
+        let blob = tree.get_path(Path::new(path)).ok()?.to_object(repo).ok()?;
+        Some(String::from_utf8_lossy(blob.as_blob()?.content()).into_owned())
+    };
+    let said = text("meson.version").or_else(|| {
+        let build = text("meson.build")?;
+        let line =
+            build.lines().find_map(|l| l.trim().strip_prefix("version :").map(str::to_owned));
+        Some(line?.trim_matches([' ', '\'', ',']).to_owned())
+    })?;
+    said.trim().replace("~devel", "~rc0").parse().ok()
 }
 
 fn recipes_of(

@@ -13,9 +13,10 @@ use crate::ui::Ui;
 use crate::workspace::Cache;
 
 /// `--engine`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum Choice {
     /// The user's Docker if it runs with cgroup v2, else a private one
+    #[default]
     Auto,
     /// A dockerd started for this run alone (needs root and Debian's docker.io)
     Private,

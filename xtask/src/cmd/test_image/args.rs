@@ -22,7 +22,7 @@ use crate::version::SystemdVersion;
 /// Starts `docker run -d IMAGE` with no option at all, proves that the container is unprivileged,
 /// runs the checks, and runs stock systemd as the control: it must work with a writable cgroup tree
 /// and be refused in the plain container.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 #[command(after_help = "\
 Examples:
   cargo xtask test-image

@@ -27,8 +27,20 @@ const VERSION_LABEL: &str = "plainboot.systemd.version";
 pub(in crate::cmd) struct Bench<'a> {
     pub context: &'a Context<'a>,
     pub engine: &'a Engine,
-    pub(super) dir: &'a Path,
-    pub(super) args: &'a Args,
+    pub dir: &'a Path,
+    pub args: &'a Args,
+}
+
+/// Removes an image when it is dropped.
+struct Gone<'a> {
+    engine: &'a Engine,
+    reference: String,
+}
+
+impl Drop for Gone<'_> {
+    fn drop(&mut self) {
+        let _ = self.engine.forget(&self.reference);
+    }
 }
 
 impl Bench<'_> {
@@ -70,6 +82,22 @@ impl Bench<'_> {
         };
         let purpose = format!("{}-{}", main.identity.version, self.args.via.word());
         self.judge(&candidate, &purpose, wanted)
+    }
+
+    /// Examines patched systemd in an image that is gone afterwards, also after Ctrl-C.
+    pub fn examine_once(
+        &self,
+        installed: &Installed,
+        wanted: &dyn Fn(&Check) -> bool,
+    ) -> Result<record::Subject> {
+        let base = Debian { arch: Arch::named(self.engine.facts.arch()), ..Debian::default() };
+        let base = base.base(&self.context.cache, self.context.ui)?;
+        let profile = Profile::load(&self.context.checkout)?;
+        let systemd = image::systemd_layer(&installed.tree, &profile)?;
+        let base = base.with_users(&installed.tree)?;
+        let image = Image::on(&base, &installed.identity, &profile, systemd, None);
+        let _gone = Gone { engine: self.engine, reference: image.reference() };
+        self.examine_image(installed.identity.version, &image, None, wanted)
     }
 
     /// Examines a ready image, with the stock one to compare it with.
