@@ -18,16 +18,12 @@ mod with_lib;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use images::{DEADLINE, Running, build, have_s6, init, json, order};
+use images::{DEADLINE, Running, build, init, json, order, with_s6};
 use serde_json::json;
-use with_lib::Nixos;
 
 #[test]
 fn s6_runs_services_in_their_order() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let init = init(
         &nixos,
         r#"{
@@ -51,10 +47,7 @@ fn s6_runs_services_in_their_order() {
 
 #[test]
 fn a_failure_ends_the_container_with_its_code() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     // What fails, its code, and what must not be there.
     for (services, code, never) in [
         (
@@ -84,10 +77,7 @@ fn a_failure_ends_the_container_with_its_code() {
 
 #[test]
 fn nothing_is_ended_if_somebody_wants_to_look() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let look = [("S6_DONT_TERMINATE_ON_ERROR", "1")];
     let daemons =
         init(&nixos, r#"{ d.script = "exit 7"; e.script = "echo e-is; exec sleep 1000"; }"#);
@@ -116,10 +106,7 @@ fn nothing_is_ended_if_somebody_wants_to_look() {
 
 #[test]
 fn s6_starts_services_again() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let init = init(
         &nixos,
         r#"{
@@ -144,10 +131,7 @@ fn s6_starts_services_again() {
 
 #[test]
 fn what_a_service_leaves_behind_goes_with_it() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let init = init(
         &nixos,
         r#"{
@@ -181,10 +165,7 @@ fn what_a_service_leaves_behind_goes_with_it() {
 
 #[test]
 fn a_signal_is_another_end_than_a_code() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     for (end, code) in [("kill -KILL $$", 7), ("exit 3", 3)] {
         let services = format!(
             "{{ d = {{ script = \"[ -e $OUT/again ] && exit 7; touch $OUT/again; {end}\"; restartOnSignal = true; }}; }}"
@@ -202,10 +183,7 @@ fn a_signal_is_another_end_than_a_code() {
 
 #[test]
 fn services_end_by_their_signal_and_in_time() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let init = init(
         &nixos,
         r#"{
@@ -235,10 +213,7 @@ fn services_end_by_their_signal_and_in_time() {
 
 #[test]
 fn a_state_folder_is_not_taken_over_by_accident() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let init = init(&nixos, r#"{ a = { type = "oneshot-pre"; script = "exit 9"; }; }"#);
     let dir = tempfile::tempdir().unwrap();
     let run = |args: &[&str]| {
@@ -263,10 +238,7 @@ fn a_state_folder_is_not_taken_over_by_accident() {
 /// As PID 1 of a namespace, where orphans become its children.
 #[test]
 fn no_zombie_stays() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     if !rustix::process::geteuid().is_root() {
         xtask::skip::record("a PID namespace needs root").unwrap();
         return;
@@ -297,10 +269,7 @@ fn no_zombie_stays() {
 
 #[test]
 fn what_a_unit_says_holds_when_s6_runs_it() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     let init = build(
         &nixos,
         r#"(makeImage {
@@ -347,10 +316,7 @@ fn what_a_unit_says_holds_when_s6_runs_it() {
 /// are as a container's: its own processes, its own network, folders of its own.
 #[test]
 fn nginx_of_nixos_serves_under_s6() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !have_s6() {
-        return;
-    }
+    let Some(nixos) = with_s6() else { return };
     if !rustix::process::geteuid().is_root() {
         xtask::skip::record("another user, and a network namespace, need root").unwrap();
         return;

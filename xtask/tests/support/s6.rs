@@ -52,12 +52,14 @@ pub fn root(nixos: &Nixos, image: &str) -> tempfile::TempDir {
     dir
 }
 
-pub fn have_s6() -> bool {
-    let have = xtask::exec::have("s6-svscan");
-    if !have {
+/// What evaluates, where a real s6 can run the result.
+pub fn with_s6() -> Option<Nixos> {
+    let nixos = Nixos::find()?;
+    if !xtask::exec::have("s6-svscan") {
         xtask::skip::record("s6-svscan is not installed (Debian: s6)").unwrap();
+        return None;
     }
-    have
+    Some(nixos)
 }
 
 /// The init of an image, running.
