@@ -183,7 +183,7 @@ pub fn merge_tree(scratch: &Scratch) -> Result<Tally> {
     Ok(tally)
 }
 
-/// One `git replay` of the five patches for each version, from the nearest version of a variant.
+/// One `git replay` of the patches for each version, from the nearest version of a variant.
 pub fn replay(scratch: &Scratch) -> Result<Tally> {
     let zero = Duration::ZERO;
     let mut tally = Tally { time: zero, cpu: zero, same: 0, other: 0, conflicts: 0 };
