@@ -22,7 +22,7 @@ use super::solved::{Target, VersionRun};
 use super::tree::State;
 use crate::fault::Fault;
 use crate::patch::{Change, FileDiff};
-use crate::series::{Patch, Series};
+use crate::series::{Patch, Series, Variant};
 use crate::version::SystemdVersion;
 
 /// Reads one repository with several threads.
@@ -181,6 +181,9 @@ impl Engine {
         origins: &[Origin],
         runs: &mut [VersionRun],
     ) -> Result<()> {
+        if runs.iter().all(|run| open_origin(origins, run).is_none()) {
+            return Ok(());
+        }
         let mut known = Known::new(&self.facts);
         known.deeper = Some((&self.history, self.accept_resolved));
         let blobs = &self.blobs;
@@ -237,45 +240,43 @@ impl Engine {
     }
 
     /// The variants of a patch, with the files that they were made on.
-    fn origins(&self, patch: &Patch, runs: &[VersionRun]) -> Result<Vec<Origin>> {
-        let Some(repo) = self.repos.first() else { return Ok(Vec::new()) };
-        let mut origins = Vec::new();
+    fn origins(&mut self, patch: &Patch, runs: &[VersionRun]) -> Result<Vec<Origin>> {
+        let blobs = &self.blobs;
+        let state = |v: &Variant| runs.iter().find(|r| r.version == v.base).map(|r| &r.state);
+        let variants = patch.variants.iter();
+        let files: Vec<(&Variant, &FileDiff)> =
+            variants.flat_map(|v| v.text.files.iter().map(move |file| (v, file))).collect();
+        let bases = in_parallel(&mut self.repos, &files, |repo, (variant, file)| {
+            Ok(base(repo, blobs, state(variant), file))
+        });
+        let mut bases = bases.into_iter();
+        let mut origins = Vec::with_capacity(patch.variants.len());
         for variant in &patch.variants {
-            let state = runs.iter().find(|r| r.version == variant.base).map(|r| &r.state);
-            let base = |file: &FileDiff| self.base(repo, state, file);
             origins.push(Origin {
                 version: variant.base,
-                tree: state.map(|s| s.tree),
-                bases: variant.text.files.iter().map(base).collect::<Result<_, _>>()?,
+                tree: state(variant).map(|s| s.tree),
+                bases: bases.by_ref().take(variant.text.files.len()).collect::<Result<_>>()?,
                 text: variant.text.clone(),
             });
         }
         Ok(origins)
     }
+}
 
-    /// The file that a diff was made on: as the patches before leave it on the base version, else
-    /// the blob that the `index` line names, if the repository has it.
-    fn base(
-        &self,
-        repo: &Repository,
-        state: Option<&State>,
-        file: &FileDiff,
-    ) -> Result<Option<Base>, git2::Error> {
-        if matches!(file.change, Change::Create { .. }) {
-            return Ok(None);
-        }
-        let from_version = state.and_then(|s| s.file(repo, &self.blobs, &file.path).ok()?);
-        let from_index = || {
-            let oid = Oid::from_str(&file.index.as_ref()?.0).ok()?;
-            self.blobs.get(repo, oid).ok()
-        };
-        for before in from_version.map(|f| f.1).into_iter().chain(from_index()) {
-            if let Some(base) = Base::new(file, before) {
-                return Ok(Some(base));
-            }
-        }
-        Ok(None)
+/// The file that a diff was made on: as the patches before leave it on the base version, else
+/// the blob that the `index` line names, if the repository has it.
+fn base(repo: &Repository, blobs: &Blobs, state: Option<&State>, file: &FileDiff) -> Option<Base> {
+    if matches!(file.change, Change::Create { .. }) {
+        return None;
     }
+    let from_version = state.and_then(|s| s.file(repo, blobs, &file.path).ok()?);
+    let from_index = || {
+        let oid = Oid::from_str(&file.index.as_ref()?.0).ok()?;
+        blobs.get(repo, oid).ok()
+    };
+    let mut files =
+        from_version.map(|f| f.1).into_iter().chain(std::iter::once_with(from_index).flatten());
+    files.find_map(|before| Base::new(file, before))
 }
 
 /// The variant that was carried to a version, if that was not to the end.

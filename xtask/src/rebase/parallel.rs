@@ -3,14 +3,11 @@
 
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use anyhow::Result;
 use git2::Repository;
-
-/// Pieces per thread: fewer keep neighbours together, more share the work evenly.
-const PIECES: usize = 3;
 
 /// Runs `work` on every item, with one thread per repository handle. Results keep the order.
 /// Neighbours go to the same thread as far as possible: they tend to need the same things, and
@@ -20,24 +17,20 @@ pub fn in_parallel<T: Sync, R: Send>(
     items: &[T],
     work: impl Fn(&Repository, &T) -> Result<R> + Sync,
 ) -> Vec<Result<R>> {
-    let size = items.len().div_ceil((repos.len() * PIECES).max(1)).max(1);
-    let next = AtomicUsize::new(0);
+    let shares = Shares::new(repos.len(), items.len());
     let mut results: Vec<(usize, Result<R>)> = Vec::with_capacity(items.len());
     std::thread::scope(|scope| {
         let threads: Vec<_> = repos
             .iter_mut()
-            .map(|repo| {
-                let (next, work) = (&next, &work);
+            .enumerate()
+            .map(|(thread, repo)| {
+                let (shares, work) = (&shares, &work);
                 scope.spawn(move || {
                     let mut mine = Vec::new();
-                    while let from = next.fetch_add(1, Ordering::Relaxed) * size
-                        && from < items.len()
-                    {
-                        for (at, item) in items.iter().enumerate().skip(from).take(size) {
-                            let result =
-                                crate::exec::check_interrupt().and_then(|()| work(repo, item));
-                            mine.push((at, result));
-                        }
+                    while let Some(at) = shares.next(thread) {
+                        let result =
+                            crate::exec::check_interrupt().and_then(|()| work(repo, &items[at]));
+                        mine.push((at, result));
                     }
                     mine
                 })
@@ -52,6 +45,26 @@ pub fn in_parallel<T: Sync, R: Send>(
     });
     results.sort_by_key(|(index, _)| *index);
     results.into_iter().map(|(_, result)| result).collect()
+}
+
+/// What each thread has left to do.
+struct Shares(Mutex<Vec<Range<usize>>>);
+
+impl Shares {
+    fn new(threads: usize, items: usize) -> Self {
+        let start = |thread: usize| items * thread / threads.max(1);
+        Shares(Mutex::new((0..threads).map(|thread| start(thread)..start(thread + 1)).collect()))
+    }
+
+    /// The next item of this thread's own, in order; when these are done, the last one of who has
+    /// most left.
+    fn next(&self, thread: usize) -> Option<usize> {
+        let mut shares = self.0.lock().ok()?;
+        if let Some(at) = shares.get_mut(thread)?.next() {
+            return Some(at);
+        }
+        shares.iter_mut().max_by_key(|share| share.len())?.next_back()
+    }
 }
 
 /// Answers by what they depend on. Of two threads that ask for the same, one works.
@@ -72,5 +85,25 @@ impl<K: Eq + Hash, V: Clone> Memo<K, V> {
             Err(_) => return work(),
         };
         cell.get_or_init(work).clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_item_is_given_out_once_the_own_ones_first_and_in_order() {
+        for (threads, items) in [(1, 5), (2, 0), (2, 5), (3, 10), (4, 2)] {
+            let shares = Shares::new(threads, items);
+            // The first thread works, the others come too late.
+            let all: Vec<usize> = std::iter::from_fn(|| shares.next(0)).collect();
+            let own = items / threads;
+            assert_eq!(all[..own], (0..own).collect::<Vec<_>>());
+            let mut sorted = all.clone();
+            sorted.sort_unstable();
+            assert_eq!(sorted, (0..items).collect::<Vec<_>>(), "{all:?}");
+            assert!((0..threads).all(|thread| shares.next(thread).is_none()));
+        }
     }
 }
