@@ -286,7 +286,7 @@ fn created(diff: &FileDiff) -> Result<Carried, git2::Error> {
 
 fn resolved(base: &Base, found: &Found, accept: bool) -> Result<Carried, git2::Error> {
     let after = &found.resolved.after;
-    let made = merge::groups(&base.before, &base.after);
+    let made = merge::groups(&base.before, base.after());
     let landed = merge::groups(&found.before, after);
     Ok(Carried {
         outcome: if accept { Outcome::Accepted } else { Outcome::Resolved },

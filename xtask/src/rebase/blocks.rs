@@ -6,20 +6,31 @@
 //! and initialised tables count as blocks too, since patches land in these as well. What it cannot
 //! tell it calls file scope, and the comparison of two files stays sound: both are read alike.
 
+mod spliced;
 mod text;
+
+use std::sync::Arc;
 
 pub(super) use text::code_of;
 use text::{Opening, closes, is_label, name_of, opening, starts_name};
 
-/// The blocks of a file, in order.
+pub use spliced::Kept;
+
+/// The blocks of a file.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Blocks(Vec<Block>);
+pub struct Blocks {
+    /// In order.
+    blocks: Vec<Block>,
+    /// Lines at which nothing that is above says how to read what follows: no block, comment or
+    /// signature is open. In order; the first line of a file is always one, and is left out.
+    calm: Vec<usize>,
+}
 
 /// A function, structure or table.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Block {
     /// `mount_one`, `struct Manager`, `mount_table[]`.
-    pub name: String,
+    pub name: Arc<str>,
     /// First line of the signature, from 0.
     pub start: usize,
     /// The line of the closing brace.
@@ -53,15 +64,15 @@ impl Blocks {
 
     /// The first line of the block that holds line `index`, if there is one.
     pub fn start_of(&self, index: usize) -> Option<usize> {
-        self.0.iter().rev().find(|b| b.start <= index && index <= b.end).map(|b| b.start)
+        self.blocks.iter().rev().find(|b| b.start <= index && index <= b.end).map(|b| b.start)
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Block> {
-        self.0.iter()
+        self.blocks.iter()
     }
 
     fn find(&self, inside: impl Fn(&Block) -> bool) -> &str {
-        self.0.iter().find(|b| inside(b)).map_or(FILE_SCOPE, |b| &b.name)
+        self.blocks.iter().find(|b| inside(b)).map_or(FILE_SCOPE, |b| &b.name)
     }
 
     /// Finds the blocks of a C file, whose lines start at `starts`; the last of these is its end.
@@ -72,35 +83,43 @@ impl Blocks {
     /// With `shortcut`, lines that change nothing are passed over unread.
     fn scan_from(bytes: &[u8], starts: &[usize], shortcut: bool) -> Blocks {
         let mut scanner = Scanner::default();
-        // Where a comment or a directive may start, from the line on that is looked at.
-        let mut comments = memchr::memmem::find_iter(bytes, b"/*").peekable();
-        let mut directives = memchr::memchr_iter(b'#', bytes).peekable();
+        let mut marks = Marks::new(bytes, 0);
         for (index, span) in starts.windows(2).enumerate() {
-            // Most lines are indented statements: nothing starts, nothing ends.
-            if shortcut
-                && scanner.is_idle()
-                && matches!(bytes.get(span[0]), Some(b' ' | b'\t' | b'\n'))
-            {
-                let comment = one_within(&mut comments, span[0], span[1]);
-                if !one_within(&mut directives, span[0], span[1]) && !comment {
-                    continue;
-                }
+            if !(shortcut && scanner.passes_over(bytes, (span[0], span[1]), &mut marks)) {
+                scanner.line(index, bytes.get(span[0]..span[1]).unwrap_or_default());
             }
-            scanner.line(index, bytes.get(span[0]..span[1]).unwrap_or_default());
         }
-        scanner.close(starts.len().saturating_sub(2));
-        Blocks(scanner.blocks)
+        scanner.finish(starts)
     }
 }
 
-/// True if one of the ascending `places` is in `from..to`; those above are passed over.
-fn one_within(
-    places: &mut std::iter::Peekable<impl Iterator<Item = usize>>,
-    from: usize,
-    to: usize,
-) -> bool {
-    while places.next_if(|place| *place < from).is_some() {}
-    places.peek().is_some_and(|place| *place < to)
+/// Where a comment or a directive may start, from the line on that is looked at.
+struct Marks<'a> {
+    comments: Places<'a>,
+    directives: Places<'a>,
+}
+
+type Places<'a> = std::iter::Peekable<Box<dyn Iterator<Item = usize> + 'a>>;
+
+impl<'a> Marks<'a> {
+    /// Those from the line on that starts at `from`.
+    fn new(bytes: &'a [u8], from: usize) -> Self {
+        let rest = bytes.get(from..).unwrap_or_default();
+        let comments = memchr::memmem::find_iter(rest, b"/*").map(move |at| from + at);
+        let directives = memchr::memchr_iter(b'#', rest).map(move |at| from + at);
+        let boxed = |places: Box<dyn Iterator<Item = usize> + 'a>| places.peekable();
+        Marks { comments: boxed(Box::new(comments)), directives: boxed(Box::new(directives)) }
+    }
+
+    /// True if one is in `from..to`; those above are passed over.
+    fn within(&mut self, (from, to): (usize, usize)) -> bool {
+        let one = |places: &mut Places<'a>| {
+            while places.next_if(|place| *place < from).is_some() {}
+            places.peek().is_some_and(|place| *place < to)
+        };
+        let comment = one(&mut self.comments);
+        one(&mut self.directives) || comment
+    }
 }
 
 /// The name that a line starting a definition gives its block, as for the text after `@@` of a
@@ -114,18 +133,32 @@ pub fn name_of_line(line: &[u8]) -> Option<String> {
 #[derive(Default)]
 struct Scanner {
     blocks: Vec<Block>,
+    calm: Vec<usize>,
     in_comment: bool,
     /// The preprocessor line above ends in a backslash.
     continued: bool,
     /// A definition whose `{` has not come yet: its first line and its text so far.
     pending: Option<(usize, Vec<u8>)>,
     /// An open block: its name and first line.
-    open: Option<(String, usize)>,
+    open: Option<(Arc<str>, usize)>,
 }
 
 impl Scanner {
     fn is_idle(&self) -> bool {
         !self.in_comment && !self.continued && self.pending.is_none()
+    }
+
+    /// True if this line changes nothing. Most lines are indented statements: nothing starts,
+    /// nothing ends.
+    fn passes_over(&self, bytes: &[u8], (from, to): (usize, usize), marks: &mut Marks<'_>) -> bool {
+        self.is_idle()
+            && matches!(bytes.get(from), Some(b' ' | b'\t' | b'\n'))
+            && !marks.within((from, to))
+    }
+
+    fn finish(mut self, starts: &[usize]) -> Blocks {
+        self.close(starts.len().saturating_sub(2));
+        Blocks { blocks: self.blocks, calm: self.calm }
     }
 
     fn line(&mut self, index: usize, line: &[u8]) {
@@ -141,6 +174,9 @@ impl Scanner {
             Some(b'}') => {
                 self.pending = None;
                 self.close(index);
+                if !self.in_comment {
+                    self.calm.push(index + 1);
+                }
                 return;
             }
             // Inside a block this is a definition only if its `{` follows: with `#if` around two
@@ -165,7 +201,7 @@ impl Scanner {
             Opening::Never => {}
             Opening::At(brace) => {
                 self.close(start.saturating_sub(1));
-                let name = name_of(&text[..brace]);
+                let name: Arc<str> = name_of(&text[..brace]).into();
                 if closes(&text[brace..]) {
                     self.blocks.push(Block { name, start, end: index });
                 } else {

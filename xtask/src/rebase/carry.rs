@@ -16,7 +16,10 @@ use crate::patch::FileDiff;
 #[derive(Debug)]
 pub struct Base {
     pub before: Arc<Content>,
-    pub after: Arc<Content>,
+    /// Made when it is asked for: where nothing has to be merged nobody does.
+    after: OnceLock<Arc<Content>>,
+    /// What it is made of.
+    diff: Option<(FileDiff, Applied)>,
     /// The functions that the hunks are in.
     forward: Expected,
     /// The same for the reverse patch, found when it is asked for.
@@ -27,26 +30,35 @@ impl Base {
     /// `None` if the diff does not apply to `before`.
     pub fn new(diff: &FileDiff, before: Arc<Content>) -> Option<Self> {
         let applied = on_base(diff, &before).ok()?;
-        let after = Arc::new(applied.content(diff, &before));
-        Some(Base::of(applied, before, after))
+        let forward = functions(&applied);
+        let diff = Some((diff.clone(), applied));
+        Some(Base { before, after: OnceLock::new(), diff, forward, reverse: OnceLock::new() })
     }
 
     /// As [`Base::new`], where the file after the patch is known. `None` if the diff gives another.
     pub fn between(diff: &FileDiff, before: Arc<Content>, after: Arc<Content>) -> Option<Self> {
         let applied = on_base(diff, &before).ok()?;
-        applied.gives(diff, &before, &after.bytes).then(|| Base::of(applied, before, after))
+        let gives = applied.gives(diff, &before, &after.bytes);
+        let (after, forward) = (OnceLock::from(after), functions(&applied));
+        gives.then(|| Base { before, after, diff: None, forward, reverse: OnceLock::new() })
     }
 
-    fn of(applied: Applied, before: Arc<Content>, after: Arc<Content>) -> Self {
-        let functions = applied.sites.into_iter().map(|s| s.functions).collect();
-        let forward = Expected::Functions(functions);
-        Base { before, after, forward, reverse: OnceLock::new() }
+    /// The file after the patch.
+    pub fn after(&self) -> &Arc<Content> {
+        self.after.get_or_init(|| match &self.diff {
+            Some((diff, applied)) => Arc::new(applied.content(diff, &self.before)),
+            None => self.before.clone(),
+        })
     }
 
     /// The functions that the hunks of the patch are in.
     pub fn functions(&self) -> &Expected {
         &self.forward
     }
+}
+
+fn functions(applied: &Applied) -> Expected {
+    Expected::Functions(applied.sites.iter().map(|site| site.functions.clone()).collect())
 }
 
 /// What became of the file.
@@ -85,7 +97,7 @@ pub fn carry(
         return Ok(positioned(diff, applied, base, ours, true));
     }
     let merged = match base {
-        Some(b) => Some((b, merge::merge(&b.before, &b.after, ours)?)),
+        Some(b) => Some((b, merge::merge(&b.before, b.after(), ours)?)),
         None => None,
     };
     match (forward, merged) {
@@ -124,9 +136,7 @@ pub fn carry(
 /// The functions that the hunks are in, in the file that the patch was made on.
 pub fn expected(diff: &FileDiff, before: &Content) -> Expected {
     match on_base(diff, before) {
-        Ok(applied) => {
-            Expected::Functions(applied.sites.into_iter().map(|s| s.functions).collect())
-        }
+        Ok(applied) => functions(&applied),
         Err(_) => Expected::Headers,
     }
 }
@@ -211,14 +221,14 @@ fn merged_only(
         });
     }
     let after = Arc::new(Content::new(bytes));
-    let mut made = merge::groups(&base.before, &base.after);
+    let mut made = merge::groups(&base.before, base.after());
     let mut landed = merge::groups(ours, &after);
     if !has_functions(&diff.path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());
     }
     let renamed = |old: &str, new: &str| is_renamed(&base.before, ours, old, new);
     let doubt = match merge::compare(&made, &landed, renamed) {
-        None if merge::disputed(&base.before, &base.after, ours, &after.bytes) => {
+        None if merge::disputed(&base.before, base.after(), ours, &after.bytes) => {
             Some(Doubt::Elsewhere("another way to compare the files gives another merge".into()))
         }
         doubt => doubt,
@@ -251,7 +261,7 @@ fn merged_only(
 /// The reverse applies: what the patch wants is there already.
 fn upstream(diff: &FileDiff, base: Option<&Base>, ours: &Arc<Content>) -> Option<Carried> {
     let reverse = diff.reversed();
-    let of_base = |b: &Base| b.reverse.get_or_init(|| expected(&reverse, &b.after)).clone();
+    let of_base = |b: &Base| b.reverse.get_or_init(|| expected(&reverse, b.after())).clone();
     let expected = base.map_or(Expected::Headers, of_base);
     let expected = &expected;
     let applied = apply::apply(&reverse, ours, expected).ok()?;

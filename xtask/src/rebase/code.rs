@@ -25,6 +25,7 @@ const FILES: &[(&str, &[u8])] = sources![
     "apply.rs",
     "attempt.rs",
     "blocks.rs",
+    "blocks/spliced.rs",
     "blocks/text.rs",
     "carry.rs",
     "choose.rs",
@@ -59,13 +60,14 @@ const FILES: &[(&str, &[u8])] = sources![
 ];
 
 /// What the checks consist of whose results are kept one by one (see [`Facts`](super::Facts)).
-const OF_CHECKS: [&str; 12] = [
+const OF_CHECKS: [&str; 13] = [
     "../../../Cargo.lock",
     "../patch/mod.rs",
     "../patch/write.rs",
     "align.rs",
     "apply.rs",
     "blocks.rs",
+    "blocks/spliced.rs",
     "blocks/text.rs",
     "content.rs",
     "facts.rs",

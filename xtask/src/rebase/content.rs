@@ -6,7 +6,7 @@ use std::sync::OnceLock;
 
 use git2::Oid;
 
-use super::blocks::Blocks;
+use super::blocks::{Blocks, Kept};
 use crate::patch;
 
 /// A file's bytes. Shared between all versions that hold the very same file.
@@ -69,6 +69,7 @@ impl Content {
         };
         let mut bytes = Vec::with_capacity(pieces.iter().map(size).sum());
         let mut starts = Vec::with_capacity(self.starts.len() + pieces.len());
+        let mut kept = Vec::new();
         // As are the hashes, if there are any: who changes this file further will ask for them.
         let mut hashes = Vec::new();
         if let Some(here) = self.hashes.get() {
@@ -86,6 +87,7 @@ impl Content {
             match piece {
                 Piece::Lines(from, to) => {
                     let lines = self.starts.get(*from..*to).unwrap_or_default();
+                    kept.push(Kept { from: *from, to: *from + lines.len(), at: starts.len() });
                     let (to, from) = (bytes.len(), lines.first().copied().unwrap_or_default());
                     starts.extend(lines.iter().map(|start| start - from + to));
                 }
@@ -102,7 +104,13 @@ impl Content {
         if hashes.len() + 1 == starts.len() {
             let _ = known.set(hashes);
         }
-        Content { oid, bytes, starts, hashes: known, blocks: OnceLock::new() }
+        let blocks = OnceLock::new();
+        if let Some(here) = self.blocks.get()
+            && kept.is_sorted_by_key(|run| run.from)
+        {
+            let _ = blocks.set(here.spliced(&kept, &bytes, &starts));
+        }
+        Content { oid, bytes, starts, hashes: known, blocks }
     }
 
     /// The lines (from 0) at which `text`, made of whole lines, is found. Finds may overlap.
@@ -169,6 +177,7 @@ mod tests {
             let most = file.len();
             if seen {
                 file.hashes();
+                file.blocks();
             }
             for (from, to) in (0..=most).flat_map(|f| (f..=most).map(move |t| (f, t))) {
                 let open = from == most || to < most || text.ends_with('\n') || text.is_empty();
@@ -181,6 +190,7 @@ mod tests {
                 let scanned = Content::new([&b"new\n"[..], file.lines(from, to), last].concat());
                 assert_eq!((&made.starts, made.oid), (&scanned.starts, scanned.oid), "{text:?}");
                 assert_eq!(made.hashes(), scanned.hashes(), "{text:?}");
+                assert_eq!(made.blocks(), scanned.blocks(), "{text:?}");
             }
         }
         assert_eq!(Content::new(b"a\n".to_vec()).assembled(&[]).len(), 0);

@@ -96,7 +96,7 @@ impl Ask<'_> {
         let both =
             self.there.and_then(|there| Some((declared(there)?, declared(self.state.tree)?)));
         let headers = both.as_ref().map(|(there, here)| Headers { there, here });
-        let name = names::unknown(path, (&base.before, &base.after), ours, after, headers)?;
+        let name = names::unknown(path, (&base.before, base.after()), ours, after, headers)?;
         tracing::debug!(path, name, "the new lines use what is not known here");
         Some(name)
     }
@@ -144,7 +144,7 @@ pub fn by_merge(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
     if is_prose(path) {
         return None;
     }
-    let (bytes, clashes) = merged(path, &base.before, &base.after, ours)?;
+    let (bytes, clashes) = merged(path, &base.before, base.after(), ours)?;
     let after = checked(base, ours, path, bytes)?;
     let (method, evidence) = clashes?;
     Some(Resolved { after, evidence: format!("merged {}: {evidence}", method.how()), method })
@@ -176,7 +176,7 @@ pub fn by_steps(
     }
     let state = |step: &history::Step| blobs.get(repo, step.file.as_ref()?.1).ok();
     let mut at = state(&steps[0])?;
-    let (mut before, mut after) = (base.before.clone(), base.after.clone());
+    let (mut before, mut after) = (base.before.clone(), base.after().clone());
     for step in &steps[1..] {
         let next = state(step)?;
         // Small steps conflict less; one that does so all the same needs a person.
@@ -199,7 +199,7 @@ pub fn by_steps(
 /// moved, the maintainers' own backports were different as often as not.
 pub fn by_function(base: &Base, ours: &Content, path: &str) -> Option<Resolved> {
     let name = only_function(base)?;
-    let (old, new) = (function(&base.before, &name)?, function(&base.after, &name)?);
+    let (old, new) = (function(&base.before, &name)?, function(base.after(), &name)?);
     let (start, end) = only_block(ours, &name)?;
     if old != ours.lines(start, end) {
         return None;
@@ -214,7 +214,7 @@ pub fn by_function(base: &Base, ours: &Content, path: &str) -> Option<Resolved> 
 /// Another name means that a person has to judge it: good for a suggestion, no more.
 pub fn into_function(base: &Base, ours: &Content, name: &str) -> Option<Arc<Content>> {
     let made_in = only_function(base)?;
-    let (old, new) = (function(&base.before, &made_in)?, function(&base.after, &made_in)?);
+    let (old, new) = (function(&base.before, &made_in)?, function(base.after(), &made_in)?);
     let (start, end) = only_block(ours, name)?;
     let here = Content::new(ours.lines(start, end).to_vec());
     let (bytes, _) = merged("a.c", &Content::new(old), &Content::new(new), &here)?;
@@ -224,7 +224,7 @@ pub fn into_function(base: &Base, ours: &Content, name: &str) -> Option<Arc<Cont
 
 /// The function that all changes of the patch are in.
 pub fn only_function(base: &Base) -> Option<String> {
-    let groups = merge::groups(&base.before, &base.after);
+    let groups = merge::groups(&base.before, base.after());
     let mut names = groups.iter().flat_map(|g| &g.functions);
     let first = names.next()?;
     (first != FILE_SCOPE && names.all(|n| n == first)).then(|| first.clone())
@@ -232,7 +232,7 @@ pub fn only_function(base: &Base) -> Option<String> {
 
 /// The lines of the only block of this name.
 fn only_block(file: &Content, name: &str) -> Option<(usize, usize)> {
-    let mut blocks = file.blocks().iter().filter(|b| b.name == name);
+    let mut blocks = file.blocks().iter().filter(|b| *b.name == *name);
     let block = blocks.next()?;
     blocks.next().is_none().then_some((block.start, block.end + 1))
 }
@@ -303,7 +303,7 @@ fn merged(
 /// The patched file, if it passes what a merge must pass.
 fn checked(base: &Base, ours: &Content, path: &str, bytes: Vec<u8>) -> Option<Arc<Content>> {
     let after = Content::new(bytes);
-    let mut made = merge::groups(&base.before, &base.after);
+    let mut made = merge::groups(&base.before, base.after());
     let mut landed = merge::groups(ours, &after);
     if !has_functions(path) {
         made.iter_mut().chain(&mut landed).for_each(|group| group.functions.clear());

@@ -300,14 +300,17 @@ fn went(
             let found = (b.start..=b.end).filter_map(|i| file.line(i)).map(<[u8]>::trim_ascii);
             found.filter(|l| wanted.contains(l)).collect::<HashSet<_>>().len()
         };
-        let others = file.blocks().iter().filter(|b| !(skip && made_in.contains(&b.name)));
+        let others = file
+            .blocks()
+            .iter()
+            .filter(|b| !(skip && made_in.iter().any(|name| **name == *b.name)));
         let best = others.map(|b| (count(b), b)).max_by_key(|(n, b)| (*n, usize::MAX - b.start));
         let (n, block) = best?;
         // A function of the same name elsewhere is the one, whatever became of its lines.
-        let same = !skip && made_in.contains(&block.name);
+        let same = !skip && made_in.iter().any(|name| **name == *block.name);
         (n * 2 > wanted.len() || (same && n > 0)).then(|| Went {
             path: path.to_owned(),
-            function: block.name.clone(),
+            function: block.name.to_string(),
             line: block.start + 1,
         })
     };
@@ -315,7 +318,7 @@ fn went(
         return None;
     }
     if let Some((path, file)) = ask.ours {
-        let gone = !made_in.iter().any(|name| file.blocks().iter().any(|b| b.name == *name));
+        let gone = !made_in.iter().any(|name| file.blocks().iter().any(|b| *b.name == **name));
         if let Some(found) = best(path, file, !gone) {
             return Some(found);
         }

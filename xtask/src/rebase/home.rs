@@ -29,7 +29,7 @@ pub fn find(
     names.retain(|name| name != FILE_SCOPE);
     let hunks = patch::hunks(&before.bytes, &after.bytes, 3)?;
     let holds = |file: &Content| {
-        names.iter().any(|name| file.blocks().iter().any(|b| b.name == *name))
+        names.iter().any(|name| file.blocks().iter().any(|b| *b.name == **name))
             || hunks.iter().any(|hunk| {
                 let old: Vec<u8> = hunk.old_side().flatten().copied().collect();
                 !old.is_empty() && !file.find(&old, 1).is_empty()

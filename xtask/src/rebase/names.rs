@@ -153,7 +153,7 @@ fn foreign_variable(
         return None;
     }
     let block = |file: &Content| {
-        let mut blocks = file.blocks().iter().filter(|b| b.name == name);
+        let mut blocks = file.blocks().iter().filter(|b| *b.name == *name);
         let block = blocks.next().filter(|_| blocks.next().is_none())?;
         Some(code(file.lines(block.start, block.end + 1)))
     };

@@ -176,8 +176,19 @@ pub fn tree_id(entries: &mut [(&[u8], Entry)]) -> Oid {
     object_id(ObjectType::Tree, &bytes)
 }
 
+/// The entry of this name. Of the others nothing is read but where they end.
 fn find(tree: &[u8], name: &[u8]) -> Option<Entry> {
-    entries(tree).find(|(n, _)| *n == name).map(|(_, entry)| entry)
+    const ID: usize = 20;
+    let mut rest = tree;
+    loop {
+        let end = memchr::memchr(0, rest)?;
+        let next = end + 1 + ID;
+        let mode = rest[..end].strip_suffix(name).and_then(|mode| mode.strip_suffix(b" "));
+        if mode.is_some_and(|mode| !mode.contains(&b' ')) {
+            return entries(rest.get(..next)?).next().map(|(_, entry)| entry);
+        }
+        rest = rest.get(next..)?;
+    }
 }
 
 /// Reads an object and makes sure that it is the one that its name promises.

@@ -47,8 +47,8 @@ fn named(file: &Content) -> Names {
         let lines = block.start..block.end + 1;
         let said = lines.filter(|&i| file.line(i).is_some_and(|l| !l.trim_ascii().is_empty()));
         let body = said.map(|i| file.hashes()[i]).collect();
-        let twice = names.contains_key(&block.name);
-        names.insert(block.name.clone(), if twice { None } else { Some(body) });
+        let twice = names.contains_key(&*block.name);
+        names.insert(block.name.to_string(), if twice { None } else { Some(body) });
     }
     names
 }
