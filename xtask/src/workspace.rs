@@ -2,10 +2,16 @@
 //! Where things are: the checkout, and the cache folder outside it.
 
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use crate::exec;
 use crate::fault::Fault;
+use crate::ui::Ui;
+
+/// How long a run waits for another one that makes what both need. A foreign root takes minutes.
+const LOCK_PATIENCE: Duration = Duration::from_secs(900);
 
 /// The checkout that the command works on.
 #[derive(Debug, Clone)]
@@ -126,6 +132,26 @@ impl Cache {
                 )
                 .into()
         })
+    }
+
+    /// Like [`Cache::lock`], but waits for another run that is `making` what this one needs as well,
+    /// for a quarter of an hour at most.
+    pub fn lock_when_free(&self, name: &str, making: &str, ui: &Ui) -> Result<CacheLock> {
+        let start = Instant::now();
+        let mut told = false;
+        loop {
+            if let Some(lock) = self.try_lock(name)? {
+                return Ok(lock);
+            }
+            if start.elapsed() > LOCK_PATIENCE {
+                return self.lock(name);
+            }
+            if !told {
+                ui.note(&format!("waiting for another run that is {making}"));
+                told = true;
+            }
+            exec::sleep(Duration::from_millis(100))?;
+        }
     }
 
     /// Like [`Cache::lock`], but `None` while another process holds the lock.

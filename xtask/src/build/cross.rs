@@ -75,16 +75,19 @@ impl Cross {
         let suite = archive.suites.first().context("an archive without suites")?;
         let rules = digest(&[&RULES.to_string(), &PACKAGES.join(","), TIDY]);
         let dir = cache.build().join(format!("sysroot-{suite}-{arch}-{}", &rules[..12]));
-        let _lock = cache.lock(&format!("sysroot-{arch}"))?;
         let stamp = dir.join("contents");
         let contents = match fs::read_to_string(&stamp) {
             Ok(contents) => contents,
             Err(_) => {
-                make(&archive, suite, arch, &dir, ui)?;
-                let contents = listing(&dir.join("root"))?;
-                // Last: without it the root is not finished.
-                crate::atomic::write(&stamp, contents.as_bytes())?;
-                contents
+                let lock = format!("sysroot-{arch}");
+                let _lock = cache.lock_when_free(&lock, "making the same libraries' root", ui)?;
+                if !stamp.is_file() {
+                    make(&archive, suite, arch, &dir, ui)?;
+                    // Last: without it the root is not finished.
+                    crate::atomic::write(&stamp, listing(&dir.join("root"))?.as_bytes())?;
+                }
+                fs::read_to_string(&stamp)
+                    .with_context(|| format!("cannot read {}", stamp.display()))?
             }
         };
         let version = Call::new(&compiler).arg("-dumpfullversion").text()?;

@@ -27,7 +27,6 @@ mod worktree;
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use serde::Serialize;
@@ -40,17 +39,16 @@ pub use provider::{Answer, Listing};
 pub use repository::{attach, prepare_libgit2};
 pub use worktree::{MissingBlob, Report, write_tree};
 
-use crate::exec;
 use crate::fault::{Fault, Kind, kind_of};
 use crate::ui::Ui;
 use crate::version::SystemdVersion;
-use crate::workspace::{Cache, CacheLock};
+use crate::workspace::Cache;
 use local::LocalClone;
 use provider::{Freshness, Provider};
 use repository::{Record, Repository};
 
-/// How long to wait for another run that is fetching.
-const LOCK_PATIENCE: Duration = Duration::from_secs(600);
+/// Held by the run that writes into the repository.
+const LOCK: &str = "sources";
 
 /// What the user wants of this stage.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +126,7 @@ impl<'a> Sources<'a> {
             None => {}
         }
         if let Some(clone) = &clone {
-            let _held = hold(cache, ui)?;
+            let _held = cache.lock_when_free(LOCK, "fetching sources", ui)?;
             repository::attach(&cache.repository(), &clone.objects())?;
         }
         let repository = Repository::open(&cache.repository())?;
@@ -160,7 +158,7 @@ impl<'a> Sources<'a> {
             }
             _ => remote::Remote::upstream(options.offline, &self.cache, self.ui),
         };
-        let _held = hold(&self.cache, self.ui)?;
+        let _held = self.cache.lock_when_free(LOCK, "fetching sources", self.ui)?;
         remote.branch(name, &self.repository)
     }
 
@@ -284,7 +282,7 @@ impl<'a> Sources<'a> {
     }
 
     fn fetch(&self, provider: &dyn Provider, version: SystemdVersion) -> Result<Source> {
-        let _held = hold(&self.cache, self.ui)?;
+        let _held = self.cache.lock_when_free(LOCK, "fetching sources", self.ui)?;
         self.repository.reload();
         let record = match self.repository.find(version) {
             Some(record) => record, // another run was faster
@@ -302,7 +300,7 @@ impl<'a> Sources<'a> {
         {
             return Ok(known.clone());
         }
-        let _held = hold(&self.cache, self.ui)?;
+        let _held = self.cache.lock_when_free(LOCK, "fetching sources", self.ui)?;
         let listing = self.providers[i].list(freshness)?;
         tracing::info!(provider = self.providers[i].name(), said = listing.said, "asked");
         self.listings.borrow_mut().insert(i, listing.clone());
@@ -358,30 +356,11 @@ fn admit_clone(
         None => true,
     };
     if good.iter().any(is_new) {
-        let _held = hold(cache, ui)?;
+        let _held = cache.lock_when_free(LOCK, "fetching sources", ui)?;
         repository.reload();
         repository.store(good)?;
     }
     Ok(refused)
-}
-
-/// Waits for another run that works on the sources.
-fn hold(cache: &Cache, ui: &Ui) -> Result<CacheLock> {
-    let start = Instant::now();
-    let mut told = false;
-    loop {
-        if let Some(lock) = cache.try_lock("sources")? {
-            return Ok(lock);
-        }
-        if start.elapsed() > LOCK_PATIENCE {
-            return cache.lock("sources");
-        }
-        if !told {
-            ui.note("waiting for another run that is fetching sources");
-            told = true;
-        }
-        exec::sleep(Duration::from_millis(100))?;
-    }
 }
 
 #[cfg(test)]

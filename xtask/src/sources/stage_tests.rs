@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use xshell::{Shell, cmd};
 
 use super::*;
+use crate::exec;
 use crate::fault::hint_of;
 
 /// A folder with a small clone of "systemd" and a cache.

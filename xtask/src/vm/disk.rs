@@ -201,7 +201,7 @@ pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> 
     if disk.finished() {
         return Ok(disk);
     }
-    let _lock = cache.lock("vm-disk")?;
+    let _lock = cache.lock_when_free("vm-disk", "making a guest", ui)?;
     if !disk.finished() {
         make(cache, &disk, &files, ui)?;
     }

@@ -114,8 +114,8 @@ impl Debian {
         let recipe = match finished(&tar, &recipe_file) {
             Some(recipe) => recipe,
             None => {
-                let _lock = cache.lock("images")?;
-                // Another run may have made it while this one waited to be started.
+                let _lock = cache.lock_when_free("images", "making a base layer", ui)?;
+                // Another run may have made it while this one waited.
                 match finished(&tar, &recipe_file) {
                     Some(recipe) => recipe,
                     None => self.make(&host, &dir, cache, ui)?,
