@@ -52,6 +52,14 @@ pub fn sleep(duration: Duration) -> Result<()> {
     check_interrupt()
 }
 
+/// Has this thread, and what it starts from now on, take only processors that nothing else wants.
+pub fn yield_processors() {
+    // Of the thread alone: see setpriority(2), "C library/kernel differences".
+    if let Err(error) = rustix::process::setpriority_process(None, 19) {
+        tracing::debug!(%error, "the priority stays as it is");
+    }
+}
+
 /// Runs a short command and returns its stdout, without the final newline.
 ///
 /// xshell inherits stderr and leaves it out of its error; here both end in the error's text.

@@ -17,7 +17,7 @@ use crate::image::base::Debian;
 use crate::image::{self, Base, Image, lived_in};
 use crate::names;
 use crate::profile::Profile;
-use crate::series::{self, Series};
+use crate::series::{self, Patch, Series};
 use crate::sources::Sources;
 
 /// What the ablation of one version has seen.
@@ -96,10 +96,14 @@ impl Without<'_> {
             anyhow::Ok(Image::on(&self.base, &systemd.identity, profile, layer, None))
         };
         let whole = self.examine(&image(systemd)?, &named)?;
-        for patch in patches {
-            let made =
-                prepare::without(self.sources, self.series, self.pair, self.patched, &patch.id)
-                    .and_then(|recipe| prepare::install(self.bench.context, self.sources, &recipe));
+        // Trees are made at once; a build takes a minute, and its checks mostly wait.
+        let recipe = |patch: &&Patch| {
+            prepare::without(self.sources, self.series, self.pair, self.patched, &patch.id)
+        };
+        let recipes = patches.iter().map(recipe).collect();
+        let mut left_out = patches.iter();
+        prepare::install_ahead(self.bench.context, self.sources, recipes, |made| {
+            let Some(patch) = left_out.next() else { return Ok(()) };
             let checks = match made {
                 Ok(installed) => {
                     let names: Vec<&str> = patch.checks.iter().map(String::as_str).collect();
@@ -109,7 +113,8 @@ impl Without<'_> {
                 Err(error) => self.not_to_be_had(&patch.checks, &error),
             };
             self.add(Part::Patch, &patch.id, checks, &whole, seen);
-        }
+            Ok(())
+        })?;
         seen.whole.push(whole);
         Ok(())
     }

@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: MIT
 //! What commands that boot something share: from the names of versions to installed systemds.
 
+mod install;
+
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use git2::Oid;
+use git2::{Oid, Repository};
 
+pub use self::install::{
+    Flavours, Installed, build, install, install_ahead, install_for, unit_tests,
+};
 use super::{Context, bisect, rebase_select, rebase_text};
 use crate::arch::Arch;
-use crate::build::{self, Request};
+use crate::build::Request;
 use crate::fault::{Fault, Status};
 use crate::image::Identity;
 use crate::rebase::{self, Cell, Engine, Target, VersionRun};
@@ -29,13 +34,6 @@ impl Recipe {
         let Identity { version, flavour, .. } = &self.identity;
         Request { version: *version, tree: &self.tree.0, flavour, foreign }
     }
-}
-
-/// An installed systemd, ready to become a layer of an image.
-#[derive(Debug, Clone)]
-pub struct Installed {
-    pub identity: Identity,
-    pub tree: std::path::PathBuf,
 }
 
 /// The two systemds of one version.
@@ -204,7 +202,7 @@ fn place(
 }
 
 /// What `meson.version` says, or in older sources `meson.build`.
-fn version_said(repo: &git2::Repository, tree: &git2::Tree<'_>) -> Option<SystemdVersion> {
+fn version_said(repo: &Repository, tree: &git2::Tree<'_>) -> Option<SystemdVersion> {
     let text = |path: &str| {
         let blob = tree.get_path(Path::new(path)).ok()?.to_object(repo).ok()?;
         Some(String::from_utf8_lossy(blob.as_blob()?.content()).into_owned())
@@ -298,70 +296,6 @@ pub fn without(
         version,
     };
     Ok(Recipe { identity, tree })
-}
-
-/// Builds what a run of these versions will boot, so that asking for it later costs nothing. Versions
-/// that the series does not fit are left to that run, which reports them.
-pub fn build(
-    context: &Context<'_>,
-    words: &[String],
-    stock_alone: bool,
-    arch: Option<Arch>,
-) -> Result<()> {
-    let sources = sources(context)?;
-    let versions = versions(&sources, words)?;
-    let (series, runs) = carry(context, &sources, &targets(&sources, &versions)?)?;
-    for run in &runs {
-        let pair = pair(&sources, &series, run)?;
-        install_for(context, &sources, &pair.stock, arch)?;
-        if let Some(patched) = pair.patched.as_ref().filter(|_| !stock_alone) {
-            install_for(context, &sources, patched, arch)?;
-        }
-    }
-    Ok(())
-}
-
-/// Builds and installs a systemd for this machine, or finds it built.
-pub fn install(context: &Context<'_>, sources: &Sources<'_>, recipe: &Recipe) -> Result<Installed> {
-    install_for(context, sources, recipe, None)
-}
-
-/// Builds and installs a systemd for an architecture (`None`: this machine's), or finds it built.
-pub fn install_for(
-    context: &Context<'_>,
-    sources: &Sources<'_>,
-    recipe: &Recipe,
-    arch: Option<Arch>,
-) -> Result<Installed> {
-    let write = |dir: &Path| write_sources(context, sources, recipe, dir);
-    let foreign = arch.filter(|arch| !arch.is_native());
-    let built = build::build(&context.cache, context.ui, &recipe.request(foreign), write)?;
-    Ok(Installed { identity: recipe.identity.clone(), tree: built.install })
-}
-
-/// Builds and runs systemd's own unit tests.
-pub fn unit_tests(
-    context: &Context<'_>,
-    sources: &Sources<'_>,
-    recipe: &Recipe,
-) -> Result<build::Endings> {
-    let write = |dir: &Path| write_sources(context, sources, recipe, dir);
-    build::unit_tests(&context.cache, context.ui, &recipe.request(None), write)
-}
-
-fn write_sources(
-    context: &Context<'_>,
-    sources: &Sources<'_>,
-    recipe: &Recipe,
-    dir: &Path,
-) -> Result<()> {
-    let report = sources::write_tree(sources.git(), &recipe.tree, dir)?;
-    if let Some(first) = report.missing.first() {
-        let more = report.missing.len();
-        let text = "files that the build does not read are empty, since the clone lacks them";
-        context.ui.note(&format!("{more} {text}: {}, …", first.path));
-    }
-    Ok(())
 }
 
 #[cfg(test)]

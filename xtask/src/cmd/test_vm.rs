@@ -5,8 +5,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
+use super::prepare::{self, Flavours};
 use super::test_image::{self, Run};
-use super::{Context, prepare, test_nixos};
+use super::{Context, test_nixos};
 use crate::arch::Arch;
 use crate::engine::{self, Choice, Engine};
 use crate::exec::Call;
@@ -153,7 +154,8 @@ fn examine(
     // Otherwise the minutes of a build would be for nothing.
     disk::can_be_had(&context.cache, &context.checkout.guest(), arch, suite)?;
     // Built first: a compiler and an emulated machine would only take each other's time.
-    prepare::build(context, &inner.systemd, inner.stock, Some(arch))?;
+    let flavours = Flavours { stock: inner.looks_at_stock(), patched: !inner.stock };
+    prepare::build(context, &inner.systemd, flavours, Some(arch))?;
     let disk = disk::disk(&context.cache, &context.checkout.guest(), arch, suite, context.ui)?;
     // The same goes for the image's base, which of another architecture takes minutes.
     Debian { extra: Vec::new(), pinned: None, arch: Some(arch) }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use super::super::prepare::Installed;
 use super::via::Via;
 use crate::arch::Arch;
-use crate::boot::checks::{self, Check};
+use crate::boot::checks::{self, Check, Group};
 use crate::engine::Choice;
 use crate::exec;
 use crate::fault::Fault;
@@ -123,6 +123,21 @@ impl Args {
             Args { faults: true, .. } => checks::FAULTS,
             _ => checks::CHECKS,
         }
+    }
+
+    /// Whether this run is about a check.
+    pub fn is_about(&self, check: &Check) -> bool {
+        match self.only.as_slice() {
+            // Of stock systemd, and of what is no layer, there are no two images to compare.
+            [] => !((self.stock || self.via != Via::Layer) && check.id == "control.same-layers"),
+            only => only.iter().any(|id| id == check.id),
+        }
+    }
+
+    /// Whether stock systemd is looked at, be it as the control.
+    pub fn looks_at_stock(&self) -> bool {
+        let control = |c: &&Check| c.group == Group::Control && self.is_about(c);
+        self.stock || self.table().iter().any(control)
     }
 
     /// What records call that which is examined, `made` by its recipe: only one of a release itself, made

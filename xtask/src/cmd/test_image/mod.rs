@@ -97,11 +97,7 @@ pub fn run_on(
         steps: Vec::new(),
         seconds: 0.0,
     };
-    let all = |check: &Check| match args.only.as_slice() {
-        // Of stock systemd, and of what is no layer, there are no two images to compare.
-        [] => !((args.stock || args.via != Via::Layer) && check.id == "control.same-layers"),
-        only => only.iter().any(|id| id == check.id),
-    };
+    let all = |check: &Check| args.is_about(check);
     let mut judge = |main: &Installed, stock: Option<&Installed>| -> Result<()> {
         let bench = Bench { context, engine, dir: &dir, args };
         let subject = bench.examine(main, stock, &all)?;
@@ -139,15 +135,11 @@ pub fn run_on(
         let whole = if args.ablate.is_none() { pairs.as_slice() } else { &[] };
         for pair in whole {
             // Stock first: the patched build then compiles only what the patches touch.
-            let stock = install(&pair.stock)?;
-            match &pair.patched {
-                _ if args.stock => judge(&stock, Some(&stock))?,
-                // Its table has no control.
-                Some(recipe) if args.services => {
-                    judge(&install(recipe)?, None)?;
-                }
-                Some(recipe) => judge(&install(recipe)?, Some(&stock))?,
-                None => {}
+            let stock = args.looks_at_stock().then(|| install(&pair.stock)).transpose()?;
+            match (&pair.patched, &stock) {
+                (_, Some(stock)) if args.stock => judge(stock, Some(stock))?,
+                (Some(recipe), stock) => judge(&install(recipe)?, stock.as_ref())?,
+                (None, _) => {}
             }
         }
         if let Some(parts) = &args.ablate {
