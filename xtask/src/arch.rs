@@ -30,6 +30,14 @@ impl Arch {
         [Arch::Amd64, Arch::Arm64].into_iter().find(|arch| arch.name() == name)
     }
 
+    /// The one that is not this.
+    pub fn other(self) -> Arch {
+        match self {
+            Arch::Amd64 => Arch::Arm64,
+            Arch::Arm64 => Arch::Amd64,
+        }
+    }
+
     /// Whether programs for it run on this machine's processor.
     pub fn is_native(self) -> bool {
         Arch::host() == Some(self)

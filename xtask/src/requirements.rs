@@ -44,7 +44,19 @@ pub const COMMANDS: &[(&str, &[Need])] = &[
     ("test-systemd", &[Need::Sources, Need::Build]),
     ("test-vm", &[Need::Sources, Need::Build, Need::Image, Need::Vm]),
     ("--arch", &[Need::Sources, Need::Build, Need::Image, Need::Vm, Need::Foreign]),
-    ("test", &[Need::Sources, Need::Build, Need::Image, Need::Engine, Need::Nix, Need::Tests]),
+    (
+        "test",
+        &[
+            Need::Sources,
+            Need::Build,
+            Need::Image,
+            Need::Engine,
+            Need::Vm,
+            Need::Foreign,
+            Need::Nix,
+            Need::Tests,
+        ],
+    ),
 ];
 
 /// How to see that something is installed.

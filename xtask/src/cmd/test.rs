@@ -9,7 +9,7 @@ use clap::Parser;
 use serde::Serialize;
 
 use super::test_plan::{MAY_SKIP, Suite, real_path};
-use super::{Context, prepare};
+use super::{Context, prepare, test_vm};
 use crate::exec::{self, Job};
 use crate::fault::{Fault, Kind, Status, hint_of, kind_of};
 use crate::flags::{Command, Flags};
@@ -63,9 +63,18 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     stages.push(timed("tests", || cargo_test(context))?);
     if !args.quick {
         let (suites, skips) = real_path(&prepare::sources(context)?.available()?);
-        for suite in &suites {
-            stages.push(timed(suite.words.join(" "), || run_suite(context, suite))?);
-        }
+        std::thread::scope(|scope| {
+            let mut ahead = Some(scope.spawn(|| make_guests(context, &suites)));
+            for suite in &suites {
+                if suite.boots_a_guest()
+                    && let Some(ahead) = ahead.take()
+                {
+                    let _ = ahead.join();
+                }
+                stages.push(timed(suite.words.join(" "), || run_suite(context, suite))?);
+            }
+            anyhow::Ok(())
+        })?;
         for skip in skips {
             stages.push(timed(skip.test.clone(), || Ok(Tally::skipped(skip, true)))?);
         }
@@ -177,9 +186,25 @@ fn cargo_test(context: &Context<'_>) -> Result<Tally> {
     Ok(tally)
 }
 
-fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
+/// Makes what the guests need while other suites wait for an engine, of processors that nothing else
+/// wants. What cannot be made is told by the suite that needs it.
+fn make_guests(context: &Context<'_>, suites: &[Suite]) {
+    exec::yield_processors();
+    let aside = context.ui.aside();
+    for suite in suites {
+        let Ok(Flags { command: Command::TestVm(args), global }) = parse(context, suite) else {
+            continue;
+        };
+        let context = Context { ui: &aside, global: &global, ..context.clone() };
+        if let Err(error) = test_vm::make_ready(&context, &args) {
+            tracing::debug!(%error, suite = suite.words.join(" "), "not made ahead");
+        }
+    }
+}
+
+/// The suite's command line, with what the user has said for the whole run.
+fn parse(context: &Context<'_>, suite: &Suite) -> Result<Flags> {
     let title = suite.words.join(" ");
-    context.ui.note(&format!("cargo xtask {title}"));
     let words = ["cargo xtask"].into_iter().chain(suite.words.iter().map(String::as_str));
     let mut flags = Flags::try_parse_from(words)
         .map_err(|e| Fault::new(format!("`cargo xtask {title}`: {e}")))?;
@@ -190,6 +215,13 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
     flags.global.systemd_git.clone_from(&context.global.systemd_git);
     flags.global.quiet = context.global.quiet;
     flags.global.verbose = context.global.verbose;
+    Ok(flags)
+}
+
+fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
+    let title = suite.words.join(" ");
+    context.ui.note(&format!("cargo xtask {title}"));
+    let flags = parse(context, suite)?;
     // One document on stdout: under --json the suites' own tables go to stderr.
     let aside = context.ui.aside();
     let ui = if context.global.json { &aside } else { context.ui };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Which commands `cargo xtask test` runs beside lints and tests: the real path.
 
+use crate::arch::Arch;
 use crate::skip::Skip;
 use crate::sources::Available;
 use crate::version::SystemdVersion;
@@ -13,6 +14,13 @@ pub struct Suite {
     /// A suite for a systemd that nobody has looked at yet: its "no" is shown and counted as
     /// skipped, and does not turn the run red.
     pub early_warning: bool,
+}
+
+impl Suite {
+    /// Whether it boots a virtual machine, for which much has to be made.
+    pub fn boots_a_guest(&self) -> bool {
+        self.words.first().is_some_and(|word| word == "test-vm")
+    }
 }
 
 /// The releases that distributions carry, and that are built and booted in each run.
@@ -68,6 +76,13 @@ pub fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
         for via in ["copy", "deb"] {
             suites.push(suite(&["test-image", "--systemd", &version, "--via", via], false));
         }
+        // Of the guests' checks those that need a tree with every controller, and of the other
+        // architecture that it boots at all: each minute by emulation is one of the whole run.
+        let vm = ["test-vm", "--systemd", &version, "--only", "boot.running", "exit.sigterm"];
+        suites.push(suite(&[&vm[..], &["limits.memory", "limits.tasks"]].concat(), false));
+        if let Some(other) = Arch::host().map(Arch::other) {
+            suites.push(suite(&[&vm[..], &["--arch", other.name()]].concat(), false));
+        }
     }
     // A distribution has moved on: what nobody has carried the series to yet is tried, no more.
     let newest = released().next();
@@ -110,6 +125,7 @@ mod tests {
     fn what_the_lock_knows_must_hold_and_what_is_newer_is_an_early_warning() {
         let all = [("254.26", true), ("257.13", true), ("262", true), ("262.1", false)];
         let seen = lines(&all.map(|(v, locked)| listed(v, locked)));
+        let other = Arch::host().unwrap().other();
         assert_eq!(
             seen,
             [
@@ -126,6 +142,11 @@ mod tests {
                 "must test-image --systemd 262 --services",
                 "must test-image --systemd 262 --via copy",
                 "must test-image --systemd 262 --via deb",
+                "must test-vm --systemd 262 --only boot.running exit.sigterm limits.memory \
+                 limits.tasks",
+                &format!(
+                    "must test-vm --systemd 262 --only boot.running exit.sigterm --arch {other}"
+                ),
                 "early test-image --systemd 262.1",
             ]
         );

@@ -9,12 +9,15 @@ use super::prepare::{self, Flavours};
 use super::test_image::{self, Run};
 use super::{Context, test_nixos};
 use crate::arch::Arch;
-use crate::engine::{self, Choice, Engine};
+use crate::engine::{self, Engine};
 use crate::exec::Call;
 use crate::fault::{Fault, Status};
 use crate::image::base::Debian;
 use crate::requirements::{self, Need};
-use crate::vm::{self, disk};
+use crate::vm::{
+    self,
+    disk::{self, Disk},
+};
 
 /// Boot patched systemd in containers of a virtual machine and judge it by the same checks
 ///
@@ -94,34 +97,8 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 .into())
         };
     }
-    let only = match (args.only.as_slice(), args.engine.checks()) {
-        ([], Some(checks)) if !args.faults => checks.iter().map(|&c| c.to_owned()).collect(),
-        (named, _) => named.to_vec(),
-    };
-    let inner = test_image::Args {
-        via: test_image::Via::Layer,
-        systemd: args.systemd.clone(),
-        stock: args.stock,
-        ablate: None,
-        image: None,
-        revision: None,
-        arch: args.arch,
-        engine: Choice::Auto,
-        only,
-        may_skip: args.may_skip.clone(),
-        record: args.record,
-        keep: false,
-        list_checks: false,
-        markdown: false,
-        services: false,
-        faults: args.faults,
-        tree: None,
-        stock_tree: None,
-    };
+    let (inner, arch) = (args.inner(), args.guest_arch()?);
     test_image::known_checks(&inner)?;
-    let Some(arch) = args.arch.or(Arch::host()) else {
-        return Err(Fault::cannot_try(format!("no guest for {}", std::env::consts::ARCH)).into());
-    };
     let options = vm::Options {
         deadline: args.boot_deadline.map(Duration::from_secs),
         append: args.append.clone(),
@@ -129,6 +106,14 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
         mode: args.engine,
     };
     examine(context, &inner, arch, &args.guest, &options, again(args))
+}
+
+/// Makes what [`run`] would: the systemds, the guest's disk and the image's base. Nothing is booted.
+///
+/// # Errors
+/// As [`run`], up to the boot.
+pub fn make_ready(context: &Context<'_>, args: &Args) -> Result<()> {
+    make(context, &args.inner(), args.guest_arch()?, &args.guest).map(drop)
 }
 
 /// What `test-image` does for an architecture that this machine does not have.
@@ -146,6 +131,18 @@ fn examine(
     again: String,
 ) -> Result<Status> {
     let begin = Instant::now();
+    let disk = make(context, inner, arch, suite)?;
+    let run = Run::new(context, again, begin);
+    let machine = vm::boot(&context.cache, &disk, options, &run.dir, context.ui)?;
+    let emulated = machine.accelerator == vm::qemu::Accelerator::Tcg;
+    let cli = machine.cli();
+    let keeper = Box::new(Guest { machine });
+    let engine = Engine::in_guest(cli, emulated, vm::link::FIRST_ANSWER, keeper)?;
+    test_image::run_on(context, inner, None, &engine, run)
+}
+
+/// What is there before the guest is booted; its disk is given back.
+fn make(context: &Context<'_>, inner: &test_image::Args, arch: Arch, suite: &str) -> Result<Disk> {
     let needs = match arch.is_native() {
         true => &[Need::Sources, Need::Build, Need::Image, Need::Vm][..],
         false => &[Need::Sources, Need::Build, Need::Image, Need::Vm, Need::Foreign],
@@ -160,16 +157,34 @@ fn examine(
     // The same goes for the image's base, which of another architecture takes minutes.
     Debian { extra: Vec::new(), pinned: None, arch: Some(arch) }
         .base(&context.cache, context.ui)?;
-    let run = Run::new(context, again, begin);
-    let machine = vm::boot(&context.cache, &disk, options, &run.dir, context.ui)?;
-    let emulated = machine.accelerator == vm::qemu::Accelerator::Tcg;
-    let cli = machine.cli();
-    let keeper = Box::new(Guest { machine });
-    let engine = Engine::in_guest(cli, emulated, vm::link::FIRST_ANSWER, keeper)?;
-    test_image::run_on(context, inner, None, &engine, run)
+    Ok(disk)
 }
 
 impl Args {
+    /// What test-image is asked for in the guest.
+    fn inner(&self) -> test_image::Args {
+        let only = match (self.only.as_slice(), self.engine.checks()) {
+            ([], Some(checks)) if !self.faults => checks.iter().map(|&c| c.to_owned()).collect(),
+            (named, _) => named.to_vec(),
+        };
+        test_image::Args {
+            systemd: self.systemd.clone(),
+            stock: self.stock,
+            arch: self.arch,
+            only,
+            may_skip: self.may_skip.clone(),
+            record: self.record,
+            faults: self.faults,
+            ..test_image::Args::default()
+        }
+    }
+
+    fn guest_arch(&self) -> Result<Arch> {
+        self.arch.or(Arch::host()).ok_or_else(|| {
+            Fault::cannot_try(format!("no guest for {}", std::env::consts::ARCH)).into()
+        })
+    }
+
     /// Nothing is asked for but the guest, and to note what it saw.
     fn is_plain(&self) -> bool {
         let Args { systemd, arch, guest: _, emulate, stock, only, may_skip, .. } = self;
