@@ -18,7 +18,7 @@ mod with_lib;
 
 use std::process::Command;
 
-use images::{build, eval, json, root};
+use images::{eval, json, root};
 use serde_json::json;
 use support::checkout;
 use with_lib::{Nixos, reference};
@@ -328,27 +328,6 @@ fn what_s6_cannot_do_is_an_error_with_the_remedy() {
     assert_eq!(ignored, json!({}));
     let name = eval(&nixos, "(makeImage { image.name = \"A b\"; }).arguments.name");
     assert!(!name.ok && name.stderr.contains("image.name"), "{}", name.stderr);
-}
-
-#[test]
-fn shellcheck_has_nothing_to_say_of_the_init() {
-    let Some(nixos) = Nixos::find() else { return };
-    if !xtask::exec::have("shellcheck") {
-        xtask::skip::record("shellcheck is not installed").unwrap();
-        return;
-    }
-    let init = build(&nixos, "e.images.dockerImages.example.init");
-    let text = std::fs::read_to_string(&init).unwrap();
-    let others = regex::Regex::new(r"/\S+/store/[a-z0-9]{32}-s6-[a-z-]+").unwrap();
-    let mut files: Vec<_> = others.find_iter(&text).map(|found| found.as_str()).collect();
-    files.sort_unstable();
-    files.dedup();
-    assert!(files.len() >= 6, "{files:?}");
-    for file in files.into_iter().chain([init.to_str().unwrap()]) {
-        let checked = Command::new("shellcheck").args(["--shell=bash", file]).output().unwrap();
-        let said = String::from_utf8_lossy(&checked.stdout);
-        assert!(checked.status.success(), "{said}");
-    }
 }
 
 /// What docs/from-nix-container-images.md shows first, word for word.

@@ -376,3 +376,24 @@ exec \"$0\" /run/s6";
         ],
     );
 }
+
+#[test]
+fn shellcheck_has_nothing_to_say_of_the_init() {
+    let Some(nixos) = with_lib::Nixos::find() else { return };
+    if !xtask::exec::have("shellcheck") {
+        xtask::skip::record("shellcheck is not installed").unwrap();
+        return;
+    }
+    let init = build(&nixos, "e.images.dockerImages.example.init");
+    let text = std::fs::read_to_string(&init).unwrap();
+    let others = regex::Regex::new(r"/\S+/store/[a-z0-9]{32}-s6-[a-z-]+").unwrap();
+    let mut files: Vec<_> = others.find_iter(&text).map(|found| found.as_str()).collect();
+    files.sort_unstable();
+    files.dedup();
+    assert!(files.len() >= 6, "{files:?}");
+    for file in files.into_iter().chain([init.to_str().unwrap()]) {
+        let checked = Command::new("shellcheck").args(["--shell=bash", file]).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stdout);
+        assert!(checked.status.success(), "{said}");
+    }
+}

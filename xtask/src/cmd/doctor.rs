@@ -246,7 +246,7 @@ mod tests {
         test-systemd    missing gperf; blocked, see below
         test-vm         missing docker.io e2fsprogs gperf openssh-client qemu-system-x86 socat; blocked, see below
         --arch          missing docker.io e2fsprogs gcc-aarch64-linux-gnu gperf openssh-client qemu-system-arm qemu-system-x86 qemu-user-static socat; blocked, see below
-        test            missing docker.io gperf iproute2 iptables mount patch quilt s6 shellcheck; blocked, see below
+        test            missing docker.io e2fsprogs gcc-aarch64-linux-gnu gperf iproute2 iptables mount openssh-client patch qemu-system-arm qemu-system-x86 qemu-user-static quilt s6 shellcheck socat; blocked, see below
 
         note: docker is installed, but no engine answers at unix:///nowhere
         note: no engine, and not root: a private dockerd cannot be started; run as root, or set DOCKER_HOST to an engine that you may use

@@ -164,7 +164,7 @@ impl Args {
     /// What test-image is asked for in the guest.
     fn inner(&self) -> test_image::Args {
         let only = match (self.only.as_slice(), self.engine.checks()) {
-            ([], Some(checks)) if !self.faults => checks.iter().map(|&c| c.to_owned()).collect(),
+            ([], Some(checks)) if !self.faults => checks.into_iter().map(str::to_owned).collect(),
             (named, _) => named.to_vec(),
         };
         test_image::Args {

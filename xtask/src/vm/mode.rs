@@ -27,7 +27,7 @@ pub enum Mode {
 
 /// What is tried of podman: that the container is plain, the boot, a service, the log, each way to
 /// end it, and that stock systemd is refused.
-const PODMAN_ROOTLESS: &[&str] = &[
+const PODMAN: [&str; 13] = [
     "boot.pid1",
     "boot.running",
     "boot.no-flags",
@@ -43,25 +43,8 @@ const PODMAN_ROOTLESS: &[&str] = &[
     "control.same-layers",
 ];
 
-/// Also limits where podman itself makes the tree writable, and that stock systemd runs there.
-const PODMAN: &[&str] = &[
-    "boot.pid1",
-    "boot.running",
-    "boot.no-flags",
-    "boot.no-failed-units",
-    "boot.no-tty",
-    "boot.machine-id",
-    "boot.tty",
-    "services.simple",
-    "exit.sigterm",
-    "exit.sigrtmin+3",
-    "exit.systemctl",
-    "limits.memory",
-    "limits.tasks",
-    "control.writable",
-    "control.refused",
-    "control.same-layers",
-];
+/// Of root's also limits, where podman itself makes the tree writable, and that stock systemd runs there.
+const PODMAN_OF_ROOT: [&str; 3] = ["limits.memory", "limits.tasks", "control.writable"];
 
 /// What root has, as the user whom Docker maps root to; see `disk`'s script.
 const ROOTLESS: [&str; 7] = [
@@ -97,14 +80,14 @@ impl Mode {
 
     /// The checks that are tried unless others are named; `None`: all. The other checks expect Docker
     /// of root, with the tree that is read-only there.
-    pub fn checks(self) -> Option<&'static [&'static str]> {
+    pub fn checks(self) -> Option<Vec<&'static str>> {
         match self {
             Mode::Docker => None,
-            Mode::DockerUserns => Some(&["row.userns-remap"]),
-            Mode::DockerRootless => Some(&["row.rootless"]),
-            Mode::Podman => Some(PODMAN),
-            Mode::PodmanRootless => Some(PODMAN_ROOTLESS),
-            Mode::Containerd => Some(&["row.containerd"]),
+            Mode::DockerUserns => Some(vec!["row.userns-remap"]),
+            Mode::DockerRootless => Some(vec!["row.rootless"]),
+            Mode::Podman => Some([&PODMAN[..], &PODMAN_OF_ROOT].concat()),
+            Mode::PodmanRootless => Some(PODMAN.to_vec()),
+            Mode::Containerd => Some(vec!["row.containerd"]),
         }
     }
 
