@@ -5,7 +5,7 @@
 //! their order is clear all the same. Where both sides change the very same line, its tokens are
 //! merged (see [`tokens`]). The rest is left to a person.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::ops::Range;
 
 use imara_diff::Hunk;
@@ -65,7 +65,7 @@ pub fn join(path: &str, [base, ours, theirs]: [&[u8]; 3]) -> Option<Joined> {
     if takes(&up) && takes(&down) {
         return None;
     }
-    if has_functions(path) && takes_away_what_is_used(&sides, &up, &down) {
+    if takes_away_what_is_used(path, &sides, &up, &down) {
         return None;
     }
     let mut bytes = Vec::new();
@@ -99,24 +99,42 @@ pub fn join(path: &str, [base, ours, theirs]: [&[u8]; 3]) -> Option<Joined> {
     Some(Joined { bytes, evidence: told.join("; "), method })
 }
 
-/// True if the patch's new text uses a name that upstream has taken out of these very lines: a variable
-/// that is called otherwise now, a macro that is no longer used there.
-fn takes_away_what_is_used(sides: &Sides<'_>, up: &[Hunk], down: &[Hunk]) -> bool {
-    fn names<'a>(lines: &[&'a [u8]]) -> HashSet<&'a [u8]> {
-        lines.iter().copied().flat_map(solid).filter(|token| is_name(token)).collect()
-    }
+/// True if the patch's new text uses something that upstream has taken out of these very lines, and
+/// more often than the text that it replaces: in C a name, as of a variable that is called otherwise
+/// now; anywhere a call, whose first argument is of another kind now.
+fn takes_away_what_is_used(path: &str, sides: &Sides<'_>, up: &[Hunk], down: &[Hunk]) -> bool {
+    let names = has_functions(path);
     let span = |range: &Range<u32>| range.start as usize..range.end as usize;
-    let left = names(&sides.ours);
-    let gone: HashSet<&[u8]> = up
-        .iter()
-        .flat_map(|change| names(&sides.base[span(&change.before)]))
-        .filter(|name| !left.contains(name))
-        .collect();
+    let left = uses(names, &sides.ours);
+    let mut gone = Uses::new();
+    for change in up {
+        let before = uses(names, &sides.base[span(&change.before)]);
+        gone.extend(before.into_iter().filter(|(used, _)| !left.contains_key(used)));
+    }
     down.iter().any(|change| {
-        let before = names(&sides.base[span(&change.before)]);
-        let new = names(&sides.theirs[span(&change.after)]);
-        new.iter().any(|name| gone.contains(name) && !before.contains(name))
+        let before = uses(names, &sides.base[span(&change.before)]);
+        let new = uses(names, &sides.theirs[span(&change.after)]);
+        new.iter().any(|(used, count)| gone.contains_key(used) && before.get(used) < Some(count))
     })
+}
+
+/// How often lines use a name, or call it with an argument that starts with such a token.
+type Uses<'a> = HashMap<(&'a [u8], Option<&'a [u8]>), usize>;
+
+fn uses<'a>(names: bool, lines: &[&'a [u8]]) -> Uses<'a> {
+    let tokens: Vec<&[u8]> = lines.iter().copied().flat_map(solid).collect();
+    let mut uses = Uses::new();
+    for (at, name) in tokens.iter().enumerate().filter(|(_, token)| is_name(token)) {
+        if names {
+            *uses.entry((name, None)).or_default() += 1;
+        }
+        if let Some([b"(", first]) = tokens.get(at + 1..at + 3)
+            && !is_name(first)
+        {
+            *uses.entry((name, Some(first))).or_default() += 1;
+        }
+    }
+    uses
 }
 
 /// What `theirs` adds right above or right below all of `base`, as it stands there: a difference may
@@ -241,6 +259,25 @@ mod tests {
         assert_eq!(joined(base, &ours, &theirs("        check(unit);\n")), None);
         let both = joined(base, &ours, &theirs("        check(link);\n")).unwrap().0;
         assert_eq!(both, format!("        check(link);\n{ours}"));
+        // Once more than before.
+        let base = "        int a = -EBADF;\n        int r;\n";
+        let ours = base.replace("EBADF", "1");
+        let theirs = |first: &str| base.replace("int a", first);
+        assert_eq!(joined(base, &ours, &theirs("int b = -EBADF, a")), None);
+        assert!(joined(base, &ours, &theirs("int b = -2, a")).is_some());
+    }
+
+    #[test]
+    fn a_call_that_upstream_makes_otherwise_is_not_added_beside_it() {
+        let base = "    start()\n    wait('a:up')\n";
+        let ours = base.replace("'a:up'", "['a:up']");
+        let joined = |added: &str| {
+            let theirs = format!("{base}{added}");
+            let joined = join("a.py", [base, &ours, &theirs].map(str::as_bytes))?;
+            Some(String::from_utf8(joined.bytes).unwrap())
+        };
+        assert_eq!(joined("    wait('b:up')\n"), None);
+        assert_eq!(joined("    stop('b')\n").unwrap(), format!("{ours}    stop('b')\n"));
     }
 
     #[test]
