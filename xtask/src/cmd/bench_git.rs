@@ -67,7 +67,8 @@ fn of_children() -> Result<Duration> {
 }
 
 impl Scratch {
-    pub fn make(git: &Path, runs: &[VersionRun]) -> Result<Scratch> {
+    /// `trees` are what the runs came to by our own account.
+    pub fn make(git: &Path, runs: &[VersionRun], trees: &[Oid]) -> Result<Scratch> {
         let dir = tempfile::Builder::new().prefix("plainboot-bench-").tempdir()?;
         let repo = Repository::init_bare(dir.path())?;
         let objects = format!("{}\n", git.join("objects").display());
@@ -75,7 +76,7 @@ impl Scratch {
         let repo = Repository::open_bare(repo.path())?;
         // Per version: its commit, and one more for each patch.
         let mut chains: BTreeMap<SystemdVersion, Vec<Oid>> = BTreeMap::new();
-        for run in runs {
+        for (run, ours) in runs.iter().zip(trees) {
             let mut state = State::new(run.version, run.state.tree);
             let mut chain = vec![commit(&repo, run.state.tree, None)?];
             for solved in &run.solved {
@@ -85,6 +86,8 @@ impl Scratch {
                 let tree = state.write(&repo)?;
                 chain.push(commit(&repo, tree, chain.last().copied())?);
             }
+            let written = state.write(&repo)?;
+            anyhow::ensure!(written == *ours, "{}: git makes another tree of it", run.version);
             chains.insert(run.version, chain);
         }
         let tree = |id: Oid| repo.find_commit(id).map(|c| c.tree_id());

@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
+use git2::Oid;
 use serde::Serialize;
 
 use super::bench_git::{Scratch, Tally, merge_tree, replay};
@@ -121,24 +122,25 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     let input = Input { git: &git, patches: &patches, series: &series, targets: &targets };
     let (mut first, mut again, mut recalled): (Option<Stages>, Option<Stages>, Option<Stages>) =
         (None, None, None);
-    let (mut runs, mut peak) = (Vec::new(), None);
+    let (mut runs, mut trees, mut peak) = (Vec::new(), Vec::new(), None);
     let step = ui.step("our way");
     for _ in 0..args.rounds.max(1) {
-        let (round, facts, found) = ours(&input, &versions, Facts::default())?;
+        let round = ours(&input, &versions, Facts::default())?;
         // Later rounds hold the answers of the one before, too.
         peak = peak.or_else(peak_mib);
-        first = Some(first.map_or(round, |best| best.least(round)));
-        let (round, _, _) = ours(&input, &versions, facts)?;
-        again = Some(again.map_or(round, |best| best.least(round)));
-        let round = from_memory(&input, &versions, &found)?;
-        recalled = Some(recalled.map_or(round, |best| best.least(round)));
-        runs = found;
+        first = Some(first.map_or(round.stages, |best| best.least(round.stages)));
+        let anew = ours(&input, &versions, round.facts)?;
+        anyhow::ensure!(anew.trees == round.trees, "carried anew, a tree is another one");
+        again = Some(again.map_or(anew.stages, |best| best.least(anew.stages)));
+        let stages = from_memory(&input, &versions, &round.runs)?;
+        recalled = Some(recalled.map_or(stages, |best| best.least(stages)));
+        (runs, trees) = (round.runs, round.trees);
     }
     step.done("");
     let ((first, again), recalled) = first.zip(again).zip(recalled).context("no round was run")?;
     let mut contenders = Vec::new();
     if !args.alone {
-        let scratch = Scratch::make(&git, &runs)?;
+        let scratch = Scratch::make(&git, &runs, &trees)?;
         type Way = fn(&Scratch) -> Result<Tally>;
         let ways: [(&'static str, Way); 2] =
             [("git merge-tree --stdin", merge_tree), ("git replay, one a version", replay)];
@@ -213,16 +215,23 @@ struct Input<'a> {
     targets: &'a [Target],
 }
 
-/// One whole run, which opens the repository anew: of runs before it has the facts, if given any.
-fn ours(
-    input: &Input<'_>,
-    versions: &[SystemdVersion],
+/// What one whole run gave.
+struct Round {
+    stages: Stages,
     facts: Facts,
-) -> Result<(Stages, Facts, Vec<VersionRun>)> {
+    runs: Vec<VersionRun>,
+    /// The patched tree of each.
+    trees: Vec<Oid>,
+}
+
+/// One whole run, which opens the repository anew: of runs before it has the facts, if given any.
+fn ours(input: &Input<'_>, versions: &[SystemdVersion], facts: Facts) -> Result<Round> {
     let Input { git, patches, series, targets } = *input;
     let (start, cpu) = (Instant::now(), processor_time());
     let mut engine = Engine::open(git)?.knowing(facts);
     let runs = engine.run(series, targets, versions)?;
+    // What git is asked for as well: the tree of each version.
+    let trees = engine.patched_trees(&runs)?;
     let carried = start.elapsed();
     let verified: Vec<&VersionRun> = runs.iter().filter(|r| r.is_settled()).collect();
     rebase::settle(series, &verified, &[], &[])?;
@@ -243,7 +252,7 @@ fn ours(
         cpu_ms: milliseconds(processor_time() - cpu),
     };
     let facts = engine.facts().to_bytes().unwrap_or_default();
-    Ok((stages, Facts::from_bytes(&facts), runs))
+    Ok(Round { stages, facts: Facts::from_bytes(&facts), runs, trees })
 }
 
 /// A run that has been asked the same before, as far as the answer: from reading the series on.

@@ -121,12 +121,7 @@ impl Engine {
     /// # Errors
     /// A folder on the way is missing.
     pub fn tree_id(&self, state: &State) -> Result<Oid> {
-        let repo = self.repos.first().context("no repository is open")?;
-        state.tree_id(repo, &self.blobs).map_err(|missing| {
-            Fault::new(format!("systemd {}: {}", missing.version, missing.why))
-                .hint("get the version from another place: --systemd-git PATH-OR-URL")
-                .into()
-        })
+        tree_id(self.repos.first().context("no repository is open")?, &self.blobs, state)
     }
 
     /// The id of a version's tree with all patches that were applied.
@@ -135,6 +130,19 @@ impl Engine {
     /// As [`Engine::tree_id`].
     pub fn patched_tree(&self, run: &VersionRun) -> Result<Oid> {
         run.patched.map_or_else(|| self.tree_id(&run.state), Ok)
+    }
+
+    /// As [`Engine::patched_tree`], of many.
+    ///
+    /// # Errors
+    /// As [`Engine::tree_id`].
+    pub fn patched_trees(&mut self, runs: &[VersionRun]) -> Result<Vec<Oid>> {
+        let blobs = &self.blobs;
+        let ids = in_parallel(&mut self.repos, runs, |repo, run| match run.patched {
+            Some(tree) => Ok(tree),
+            None => tree_id(repo, blobs, &run.state),
+        });
+        ids.into_iter().collect()
     }
 
     /// A handle per thread, what was read so far, and what is proved.
@@ -261,6 +269,14 @@ impl Engine {
         }
         Ok(origins)
     }
+}
+
+fn tree_id(repo: &Repository, blobs: &Blobs, state: &State) -> Result<Oid> {
+    state.tree_id(repo, blobs).map_err(|missing| {
+        Fault::new(format!("systemd {}: {}", missing.version, missing.why))
+            .hint("get the version from another place: --systemd-git PATH-OR-URL")
+            .into()
+    })
 }
 
 /// The file that a diff was made on: as the patches before leave it on the base version, else

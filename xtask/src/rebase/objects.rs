@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -151,15 +152,40 @@ pub fn entries(tree: &[u8]) -> impl Iterator<Item = (&[u8], Entry)> {
         let space = memchr::memchr(b' ', rest)?;
         let end = space + memchr::memchr(0, &rest[space..])?;
         let (mode, name) = (&rest[..space], &rest[space + 1..end]);
-        let id = rest.get(end + 1..end + 21)?;
-        rest = &rest[end + 21..];
+        let id = rest.get(end + 1..end + 1 + ID)?;
+        rest = &rest[end + 1 + ID..];
         let mode = mode.iter().fold(0, |mode, digit| mode << 3 | i32::from(digit & 7));
         Some((name, Entry { mode, oid: Oid::from_bytes(id).ok()? }))
     })
 }
 
+/// The id of a tree with these entries in place of, or beside, its own.
+pub fn tree_with(tree: &[u8], put: &[(&str, Entry)]) -> Oid {
+    // Where nothing but content has changed, as a rule, only ids do.
+    let mut bytes = tree.to_vec();
+    let in_place = put.iter().all(|(name, entry)| {
+        let there = place(tree, name.as_bytes()).filter(|at| {
+            let mode = entries(&tree[at.start..]).next().map(|(_, old)| old.mode);
+            mode == Some(entry.mode)
+        });
+        let id = there.and_then(|at| bytes.get_mut(at.end - ID..at.end));
+        id.map(|id| id.copy_from_slice(entry.oid.as_bytes())).is_some()
+    });
+    if in_place {
+        return object_id(ObjectType::Tree, &bytes);
+    }
+    let mut all: Vec<(&[u8], Entry)> = entries(tree).collect();
+    for (name, entry) in put {
+        match all.iter_mut().find(|(n, _)| *n == name.as_bytes()) {
+            Some(there) => there.1 = *entry,
+            None => all.push((name.as_bytes(), *entry)),
+        }
+    }
+    tree_id(&mut all)
+}
+
 /// The id of a tree with these entries, which are put into git's order.
-pub fn tree_id(entries: &mut [(&[u8], Entry)]) -> Oid {
+fn tree_id(entries: &mut [(&[u8], Entry)]) -> Oid {
     // A folder is sorted as if its name ended in a slash.
     entries.sort_by_cached_key(|(name, entry)| {
         let mut key = name.to_vec();
@@ -176,18 +202,26 @@ pub fn tree_id(entries: &mut [(&[u8], Entry)]) -> Oid {
     object_id(ObjectType::Tree, &bytes)
 }
 
-/// The entry of this name. Of the others nothing is read but where they end.
-fn find(tree: &[u8], name: &[u8]) -> Option<Entry> {
-    const ID: usize = 20;
-    let mut rest = tree;
+/// Bytes of an id in a tree object.
+const ID: usize = 20;
+
+/// The entry of this name.
+pub fn find(tree: &[u8], name: &[u8]) -> Option<Entry> {
+    entries(tree.get(place(tree, name)?)?).next().map(|(_, entry)| entry)
+}
+
+/// Where the entry of this name is. Of the others nothing is read but where they end.
+fn place(tree: &[u8], name: &[u8]) -> Option<Range<usize>> {
+    let mut at = 0;
     loop {
+        let rest = tree.get(at..)?;
         let end = memchr::memchr(0, rest)?;
-        let next = end + 1 + ID;
+        let next = at + end + 1 + ID;
         let mode = rest[..end].strip_suffix(name).and_then(|mode| mode.strip_suffix(b" "));
         if mode.is_some_and(|mode| !mode.contains(&b' ')) {
-            return entries(rest.get(..next)?).next().map(|(_, entry)| entry);
+            return (next <= tree.len()).then_some(at..next);
         }
-        rest = rest.get(next..)?;
+        at = next;
     }
 }
 
@@ -235,5 +269,38 @@ impl Drop for HashedHere {
         if HASHED_HERE.fetch_sub(1, Ordering::SeqCst) == 1 {
             git2::opts::strict_hash_verification(true);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_with_other_entries_is_the_one_that_git_makes() {
+        let dir = tempfile::tempdir().unwrap();
+        let repo = Repository::init_bare(dir.path()).unwrap();
+        let blob = |text: &str| repo.blob(text.as_bytes()).unwrap();
+        let (file, program) = (0o100_644, 0o100_755);
+        let write = |files: &[(&str, i32, &str)]| {
+            let mut tree = repo.treebuilder(None).unwrap();
+            for (name, mode, text) in files {
+                tree.insert(name, blob(text), *mode).unwrap();
+            }
+            tree.write().unwrap()
+        };
+        let files = [("a", file, "1"), ("b a", file, "2"), ("ba", program, "3"), ("c", file, "4")];
+        let old = repo.odb().unwrap().read(write(&files)).unwrap().data().to_vec();
+        // Changed, new, of another mode; one whose name ends another one's.
+        let cases = [("a", file, "5"), ("ba", program, "6"), ("ba", file, "3"), ("aa", file, "7")];
+        for put in cases {
+            let mut wanted: Vec<_> = files.into_iter().filter(|f| f.0 != put.0).collect();
+            wanted.push(put);
+            let entry = Entry { mode: put.1, oid: blob(put.2) };
+            assert_eq!(tree_with(&old, &[(put.0, entry)]), write(&wanted), "{put:?}");
+        }
+        assert_eq!(find(&old, b"a").map(|e| e.oid), Some(blob("1")));
+        assert_eq!(find(&old, b"b"), None);
+        assert_eq!(find(&old[..old.len() - 1], b"c"), None);
     }
 }

@@ -173,24 +173,20 @@ fn with_files(
         Some(oid) => blobs.folder(repo, oid)?,
         None => Vec::new().into(),
     };
-    let mut entries: Vec<(&[u8], Entry)> = objects::entries(&old).collect();
+    let mut put: Vec<(&str, Entry)> = Vec::new();
     let top = |path: &str| path.split('/').next().unwrap_or_default().len();
     for group in files.chunk_by(|a, b| a.0[..top(a.0)] == b.0[..top(b.0)]) {
         let name = &group[0].0[..top(group[0].0)];
-        let at = entries.iter().position(|(n, _)| *n == name.as_bytes());
         let entry = if group[0].0.len() == name.len() {
             group[0].1
         } else {
             let below: Vec<(&str, Entry)> =
                 group.iter().map(|(path, e)| (&path[name.len() + 1..], *e)).collect();
-            let folder = at.map(|i| entries[i].1).filter(|e| e.is_folder());
+            let folder = objects::find(&old, name.as_bytes()).filter(|e| e.is_folder());
             let oid = with_files(repo, blobs, folder.map(|e| e.oid), &below)?;
             Entry { mode: FileMode::Tree.into(), oid }
         };
-        match at {
-            Some(i) => entries[i].1 = entry,
-            None => entries.push((name.as_bytes(), entry)),
-        }
+        put.push((name, entry));
     }
-    Ok(objects::tree_id(&mut entries))
+    Ok(objects::tree_with(&old, &put))
 }
