@@ -229,10 +229,11 @@ pub(super) fn commit(
 
 fn text(rows: &[Row<'_>], way: &Way, start: Start, to: &str, seconds: f64, ui: &Ui) -> String {
     let mut text = String::new();
+    let width = rows.iter().map(|row| row.at_the_end.patch.len() + 2).max().unwrap_or_default();
     for Row { at_the_end: cell, first } in rows {
         let tone = if cell.outcome.is_settled() { Tone::Good } else { Tone::Bad };
         let word = ui.paint(tone, cell.outcome.word());
-        let _ = writeln!(text, "{:<24}{word}", cell.patch);
+        let _ = writeln!(text, "{:<width$}{word}", cell.patch);
         let Some(First { commit, there }) = first else {
             if !cell.outcome.is_settled() {
                 let _ = writeln!(text, "  {}", cell.reason.as_deref().unwrap_or_default());

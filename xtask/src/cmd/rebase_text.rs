@@ -127,7 +127,7 @@ pub fn problems(series: &Series, runs: &[VersionRun], verbose: bool, ui: &Ui) ->
     }
     if count > 0 {
         texts.push(format!(
-            "{count} variants apply too where a nearer one was taken, to another result; -v names them"
+            "{count} variants apply where a nearer one was taken, to another result; -v names them"
         ));
     }
     texts
