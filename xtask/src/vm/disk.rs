@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
 use super::overlay::{self, Entry};
+use super::root;
 use crate::arch::Arch;
-use crate::bootstrap;
 use crate::exec::{Call, Job};
 use crate::fault::Fault;
 use crate::image::digest_of;
@@ -25,31 +25,6 @@ use crate::workspace::{Cache, require_space};
 pub const SUITES: [&str; 3] = ["bookworm", "trixie", "forky"];
 /// The one that is used unless another is named: Debian's current release.
 pub const SUITE: &str = "trixie";
-
-/// Beyond mmdebstrap's `minbase`, and the kernel. AppArmor's tools are
-/// among them since Docker then confines each container by a profile, as it does for most users on
-/// Debian and Ubuntu.
-const PACKAGES: &[&str] = &[
-    "apparmor",
-    "dbus",
-    "crun",
-    "docker.io",
-    "iproute2",
-    "iptables",
-    "kmod",
-    "openssh-server",
-    "podman",
-    "rootlesskit",
-    "slirp4netns",
-    "systemd-sysv",
-    "udev",
-    "uidmap",
-];
-
-/// podman 4.3 of Debian 12 makes networks by these.
-const BOOKWORM: &[&str] = &["containernetworking-plugins"];
-/// The CLI became a package of its own, and podman 5 has its own networks.
-const SINCE_TRIXIE: &[&str] = &["docker-cli", "netavark"];
 
 /// Units that a guest without network, seat and hardware waits for in vain. Without udev the boot is
 /// ten seconds shorter under emulation; the kernel makes the device nodes that are needed itself.
@@ -94,12 +69,6 @@ const MASKED: &[&str] = &[
     "systemd-udevd.service",
 ];
 
-/// No unit of a package is enabled or started: `plainboot-ready.service` requires what a guest runs.
-/// Packages ask for it by perl scripts, which under qemu-user take a second each, a hundred times.
-const NO_UNITS: &str = r#"--essential-hook=for script in deb-systemd-helper deb-systemd-invoke; do
-    printf '#!/bin/sh\n' >"$1/usr/bin/$script"
-done"#;
-
 /// Turns a root's tar into a disk; run as root, or as root of a user namespace. `$1`: folder with
 /// (a link to) `root.tar`, `key.pub` and the folder to lay over it; `$2`: bytes; the rest: units to mask.
 const ASSEMBLE: &str = r#"set -eu
@@ -137,10 +106,10 @@ rm -rf root
 
 /// Changed whenever a rule above changes what a disk holds and no constant shows it.
 const RULES: u32 = 3;
-/// The same for what mmdebstrap makes.
-const ROOT_RULES: u32 = 2;
 /// Sparse: what is written while the guest runs goes to a throw-away overlay.
 const DISK_BYTES: u64 = 6 << 30;
+/// From then on a run says how old a guest's packages are.
+const OLD_DAYS: u64 = 30;
 /// The tar, the root and the disk of a guest at the same time.
 const SPACE_MB: u64 = 2500;
 
@@ -187,6 +156,17 @@ impl Disk {
         self.dir.join(name)
     }
 
+    /// The folders that have to go before it is made of newer packages.
+    fn made_of(&self, cache: &Cache) -> Result<[PathBuf; 2]> {
+        Ok([self.dir.clone(), root::dir(cache, self.arch, &self.suite)?])
+    }
+
+    /// `None` if nobody can say.
+    fn age_days(&self) -> Option<u64> {
+        let made = fs::metadata(&self.image).ok()?.modified().ok()?;
+        Some(made.elapsed().ok()?.as_secs() / 86_400)
+    }
+
     fn finished(&self) -> bool {
         let recipe = fs::read(self.dir.join("recipe.json")).unwrap_or_default();
         let Ok(recipe) = serde_json::from_slice::<Recipe>(&recipe) else { return false };
@@ -205,6 +185,12 @@ impl Disk {
 pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> Result<Disk> {
     let (disk, files) = named(cache, overlay, arch, suite)?;
     if disk.finished() {
+        if let Some(days) = disk.age_days().filter(|&days| days > OLD_DAYS) {
+            ui.note(&format!(
+                "this guest's packages are {days} days old; `rm -r {}` has them fetched anew",
+                disk.made_of(cache)?.map(|path| path.display().to_string()).join(" ")
+            ));
+        }
         return Ok(disk);
     }
     let _lock = cache.lock_when_free("vm-disk", "making a guest", ui)?;
@@ -228,9 +214,8 @@ pub fn can_be_had(cache: &Cache, overlay: &Path, arch: Arch, suite: &str) -> Res
 /// The disk in the cache, made or not, and what is laid over its root.
 fn named(cache: &Cache, overlay: &Path, arch: Arch, suite: &str) -> Result<(Disk, Vec<Entry>)> {
     let files = overlay::read(overlay)?;
-    let inputs =
-        serde_json::to_vec(&(RULES, suite, arch, PACKAGES, MASKED, ASSEMBLE, DISK_BYTES, &files))?;
-    let digest = digest_of(&[&inputs[..], &root_inputs(arch, suite)?].concat());
+    let inputs = serde_json::to_vec(&(RULES, suite, arch, MASKED, ASSEMBLE, DISK_BYTES, &files))?;
+    let digest = digest_of(&[&inputs[..], &root::inputs(arch, suite)?].concat());
     let name = format!("debian-{suite}-{arch}-{}", &digest["sha256:".len()..][..12]);
     Ok((Disk::at(&cache.vm().join(name), arch, suite), files))
 }
@@ -257,7 +242,7 @@ fn make(cache: &Cache, disk: &Disk, files: &[Entry], ui: &Ui) -> Result<()> {
     forget_older(cache, disk);
     let part = tempfile::Builder::new().prefix("part-").tempdir_in(cache.vm())?;
     let step = ui.step(format!("make a Debian {} guest for {}", disk.suite, disk.arch));
-    let root = root(cache, &archive, disk, part.path(), |line| step.detail(line))?;
+    let root = root::make(cache, &archive, disk, part.path(), |line| step.detail(line))?;
     let packages = fs::read_to_string(root.join("packages"))?;
     let packages = packages.lines().map(|l| l.replace('\t', " ")).collect();
     std::os::unix::fs::symlink(root.join("root.tar"), part.path().join("root.tar"))?;
@@ -296,64 +281,6 @@ fn forget_older(cache: &Cache, disk: &Disk) {
             let _ = fs::remove_dir_all(entry.path());
         }
     }
-}
-
-/// The folder with a guest's `root.tar` and the list of its `packages`, from the cache or new. Of a
-/// foreign root mmdebstrap takes minutes, so that a change of what is laid over it does not ask again.
-fn root(
-    cache: &Cache,
-    archive: &Archive,
-    disk: &Disk,
-    part: &Path,
-    tell: impl FnMut(&str),
-) -> Result<PathBuf> {
-    let digest = &digest_of(&root_inputs(disk.arch, &disk.suite)?)["sha256:".len()..][..12];
-    let prefix = format!("root-{}-{}-", disk.suite, disk.arch);
-    let dir = cache.vm().join(format!("{prefix}{digest}"));
-    if dir.is_dir() {
-        return Ok(dir);
-    }
-    for entry in fs::read_dir(cache.vm())?.flatten() {
-        if entry.file_name().to_string_lossy().starts_with(&prefix) {
-            let _ = fs::remove_dir_all(entry.path());
-        }
-    }
-    let ready = part.join("root-ready");
-    fs::create_dir(&ready)?;
-    crate::atomic::write(&part.join("guest.sources"), archive.binaries(&disk.suite).as_bytes())?;
-    let kernel = format!("linux-image-cloud-{}", disk.arch);
-    let more = if disk.suite == "bookworm" { BOOKWORM } else { SINCE_TRIXIE };
-    let packages: Vec<&str> =
-        PACKAGES.iter().chain(more).copied().chain([kernel.as_str()]).collect();
-    let mut job = bootstrap::job(disk.arch, &cache.vm().join("mmdebstrap.log"))?
-        .env("TMPDIR", part)
-        .env("PLAINBOOT_PACKAGES", ready.join("packages"))
-        // Debian's kernel hook then leaves out the initrd, which is not used.
-        .env("INITRD", "No")
-        .deadline(Duration::from_secs(3600))
-        .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
-        .arg(format!("--include={}", packages.join(",")))
-        .arg(NO_UNITS)
-        .args(
-            ["doc", "man", "info", "locale"]
-                .map(|d| format!("--dpkgopt=path-exclude=/usr/share/{d}/*")),
-        )
-        .arg(
-            r#"--customize-hook=dpkg-query --admindir="$1/var/lib/dpkg" -W >"$PLAINBOOT_PACKAGES""#,
-        );
-    for option in bootstrap::host_options() {
-        job = job.arg(format!("--aptopt={option}"));
-    }
-    job.arg(&disk.suite).arg(ready.join("root.tar")).arg(part.join("guest.sources")).run(tell)?;
-    // The folder is taken for whole whenever it is there.
-    fs::File::open(ready.join("root.tar"))?.sync_all()?;
-    fs::rename(&ready, &dir).with_context(|| format!("cannot create {}", dir.display()))?;
-    Ok(dir)
-}
-
-/// What a root follows from, beside what the mirror has.
-fn root_inputs(arch: Arch, suite: &str) -> Result<Vec<u8>> {
-    Ok(serde_json::to_vec(&(ROOT_RULES, NO_UNITS, suite, arch, PACKAGES))?)
 }
 
 fn make_key(part: &Path) -> Result<()> {

@@ -91,6 +91,10 @@ impl Link {
                     "LogLevel=ERROR",
                     "StrictHostKeyChecking=no",
                     "UserKnownHostsFile=/dev/null",
+                    // Twice in a dozen emulated runs an answer stayed away for minutes while nothing else
+                    // was on the line: so something always is.
+                    "ServerAliveInterval=2",
+                    "ServerAliveCountMax=150",
                     // aes128-gcm is what emulation computes fastest.
                     "Ciphers=aes128-gcm@openssh.com",
                 ]

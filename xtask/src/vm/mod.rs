@@ -17,6 +17,7 @@ mod overlay;
 mod parcels;
 pub mod qemu;
 mod qmp;
+mod root;
 mod store;
 
 use std::path::{Path, PathBuf};
