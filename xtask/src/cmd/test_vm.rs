@@ -108,12 +108,18 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
     examine(context, &inner, arch, &args.guest, &options, again(args))
 }
 
-/// Makes what [`run`] would: the systemds, the guest's disk and the image's base. Nothing is booted.
+/// Makes what [`run`] would make and test-image would not: a guest's disk, and of another architecture
+/// also systemd and the image's base. So both may go on at the same time.
 ///
 /// # Errors
 /// As [`run`], up to the boot.
 pub fn make_ready(context: &Context<'_>, args: &Args) -> Result<()> {
-    make(context, &args.inner(), args.guest_arch()?, &args.guest).map(drop)
+    let arch = args.guest_arch()?;
+    if arch.is_native() {
+        let overlay = context.checkout.guest();
+        return disk::disk(&context.cache, &overlay, arch, &args.guest, context.ui).map(drop);
+    }
+    make(context, &args.inner(), arch, &args.guest).map(drop)
 }
 
 /// What `test-image` does for an architecture that this machine does not have.
