@@ -10,8 +10,9 @@ use crate::exec;
 use crate::fault::Fault;
 use crate::ui::Ui;
 
-/// How long a run waits for another one that makes what both need. A foreign root takes minutes.
-const LOCK_PATIENCE: Duration = Duration::from_secs(900);
+/// How long a run waits for what is being made already: as long as the slowest of it may take, a guest's
+/// foreign root.
+const LOCK_PATIENCE: Duration = Duration::from_secs(3600);
 
 /// The checkout that the command works on.
 #[derive(Debug, Clone)]
@@ -134,9 +135,9 @@ impl Cache {
         })
     }
 
-    /// Like [`Cache::lock`], but waits for another run that is `making` what this one needs as well,
-    /// for a quarter of an hour at most.
-    pub fn lock_when_free(&self, name: &str, making: &str, ui: &Ui) -> Result<CacheLock> {
+    /// Like [`Cache::lock`], but waits while another run, or another part of this one, makes what is
+    /// needed here as well. `made` says what: "a guest is being made".
+    pub fn lock_when_free(&self, name: &str, made: &str, ui: &Ui) -> Result<CacheLock> {
         let start = Instant::now();
         let mut told = false;
         loop {
@@ -147,7 +148,7 @@ impl Cache {
                 return self.lock(name);
             }
             if !told {
-                ui.note(&format!("waiting for another run that is {making}"));
+                ui.note(&format!("waiting: {made} already"));
                 told = true;
             }
             exec::sleep(Duration::from_millis(100))?;
@@ -213,5 +214,25 @@ mod tests {
         assert!(error.to_string().contains("another plainboot run"), "{error}");
         drop(held);
         cache.lock("engine").unwrap();
+        cache.lock_when_free("engine", "an engine is being started", &Ui::new(true)).unwrap();
+    }
+
+    #[test]
+    fn who_waits_for_a_lock_gets_it_when_it_is_free() {
+        let dir = tempfile::tempdir().unwrap();
+        let cache = Cache::locate(Some(dir.path())).unwrap();
+        let held = cache.lock("guest").unwrap();
+        let released = std::sync::atomic::AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                std::thread::sleep(Duration::from_millis(50));
+                released.store(true, std::sync::atomic::Ordering::SeqCst);
+                drop(held);
+            });
+            let ui = Ui::new(true);
+            let _lock = cache.lock_when_free("guest", "a guest is being made", &ui).unwrap();
+            assert!(released.load(std::sync::atomic::Ordering::SeqCst));
+            assert!(cache.try_lock("guest").unwrap().is_none());
+        });
     }
 }

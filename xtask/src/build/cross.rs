@@ -80,7 +80,7 @@ impl Cross {
             Ok(contents) => contents,
             Err(_) => {
                 let lock = format!("sysroot-{arch}");
-                let _lock = cache.lock_when_free(&lock, "making the same libraries' root", ui)?;
+                let _lock = cache.lock_when_free(&lock, "its libraries are being fetched", ui)?;
                 if !stamp.is_file() {
                     make(&archive, suite, arch, &dir, ui)?;
                     // Last: without it the root is not finished.

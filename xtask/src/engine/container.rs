@@ -214,7 +214,7 @@ impl Container<'_> {
         // A call that waits, not a poll: a poll's own time would be measured as the container's. Asked
         // some times, since Docker 26.1 in an emulated guest was seen to leave one without an answer
         // for two minutes after the end.
-        let patience = deadline / 4;
+        let patience = (deadline / 4).max(self.patience(Duration::from_secs(5)));
         while let Some(left) = deadline.checked_sub(start.elapsed()) {
             let (asked, patience) = (Instant::now(), left.min(patience));
             match self.engine.call(["wait", &self.id]).deadline(patience).output() {

@@ -126,7 +126,7 @@ impl<'a> Sources<'a> {
             None => {}
         }
         if let Some(clone) = &clone {
-            let _held = cache.lock_when_free(LOCK, "fetching sources", ui)?;
+            let _held = cache.lock_when_free(LOCK, "sources are being fetched", ui)?;
             repository::attach(&cache.repository(), &clone.objects())?;
         }
         let repository = Repository::open(&cache.repository())?;
@@ -158,7 +158,7 @@ impl<'a> Sources<'a> {
             }
             _ => remote::Remote::upstream(options.offline, &self.cache, self.ui),
         };
-        let _held = self.cache.lock_when_free(LOCK, "fetching sources", self.ui)?;
+        let _held = self.cache.lock_when_free(LOCK, "sources are being fetched", self.ui)?;
         remote.branch(name, &self.repository)
     }
 
@@ -282,7 +282,7 @@ impl<'a> Sources<'a> {
     }
 
     fn fetch(&self, provider: &dyn Provider, version: SystemdVersion) -> Result<Source> {
-        let _held = self.cache.lock_when_free(LOCK, "fetching sources", self.ui)?;
+        let _held = self.cache.lock_when_free(LOCK, "sources are being fetched", self.ui)?;
         self.repository.reload();
         let record = match self.repository.find(version) {
             Some(record) => record, // another run was faster
@@ -300,7 +300,7 @@ impl<'a> Sources<'a> {
         {
             return Ok(known.clone());
         }
-        let _held = self.cache.lock_when_free(LOCK, "fetching sources", self.ui)?;
+        let _held = self.cache.lock_when_free(LOCK, "sources are being fetched", self.ui)?;
         let listing = self.providers[i].list(freshness)?;
         tracing::info!(provider = self.providers[i].name(), said = listing.said, "asked");
         self.listings.borrow_mut().insert(i, listing.clone());
@@ -356,7 +356,7 @@ fn admit_clone(
         None => true,
     };
     if good.iter().any(is_new) {
-        let _held = cache.lock_when_free(LOCK, "fetching sources", ui)?;
+        let _held = cache.lock_when_free(LOCK, "sources are being fetched", ui)?;
         repository.reload();
         repository.store(good)?;
     }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::overlay::{self, Entry};
 use super::root;
 use crate::arch::Arch;
-use crate::exec::{Call, Job};
+use crate::exec::{self, Call, Job};
 use crate::fault::Fault;
 use crate::image::digest_of;
 use crate::sources::{Archive, host_archive};
@@ -156,17 +156,6 @@ impl Disk {
         self.dir.join(name)
     }
 
-    /// The folders that have to go before it is made of newer packages.
-    fn made_of(&self, cache: &Cache) -> Result<[PathBuf; 2]> {
-        Ok([self.dir.clone(), root::dir(cache, self.arch, &self.suite)?])
-    }
-
-    /// `None` if nobody can say.
-    fn age_days(&self) -> Option<u64> {
-        let made = fs::metadata(&self.image).ok()?.modified().ok()?;
-        Some(made.elapsed().ok()?.as_secs() / 86_400)
-    }
-
     fn finished(&self) -> bool {
         let recipe = fs::read(self.dir.join("recipe.json")).unwrap_or_default();
         let Ok(recipe) = serde_json::from_slice::<Recipe>(&recipe) else { return false };
@@ -184,18 +173,19 @@ impl Disk {
 /// No Debian mirror in the host's apt, a program is missing or fails, too little space.
 pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> Result<Disk> {
     let (disk, files) = named(cache, overlay, arch, suite)?;
-    if disk.finished() {
-        if let Some(days) = disk.age_days().filter(|&days| days > OLD_DAYS) {
-            ui.note(&format!(
-                "this guest's packages are {days} days old; `rm -r {}` has them fetched anew",
-                disk.made_of(cache)?.map(|path| path.display().to_string()).join(" ")
-            ));
-        }
-        return Ok(disk);
-    }
-    let _lock = cache.lock_when_free("vm-disk", "making a guest", ui)?;
     if !disk.finished() {
-        make(cache, &disk, &files, ui)?;
+        let _lock = cache.lock_when_free("vm-disk", "a guest is being made", ui)?;
+        if !disk.finished() {
+            make(cache, &disk, &files, ui)?;
+        }
+    }
+    let root = root::dir(cache, arch, suite)?;
+    if let Some(days) = root::age_days(&root).filter(|&days| days > OLD_DAYS) {
+        let folders = [&disk.dir, &root].map(|dir| exec::quote(&dir.to_string_lossy()));
+        let folders = folders.join(" ");
+        ui.note(&format!(
+            "this guest's packages are {days} days old; `rm -r {folders}` has them fetched anew"
+        ));
     }
     Ok(disk)
 }

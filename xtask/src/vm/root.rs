@@ -70,10 +70,6 @@ pub(super) fn make(
     let ready = part.join("root-ready");
     fs::create_dir(&ready)?;
     crate::atomic::write(&part.join("guest.sources"), archive.binaries(&disk.suite).as_bytes())?;
-    let kernel = format!("linux-image-cloud-{}", disk.arch);
-    let more = if disk.suite == "bookworm" { BOOKWORM } else { SINCE_TRIXIE };
-    let packages: Vec<&str> =
-        PACKAGES.iter().chain(more).copied().chain([kernel.as_str()]).collect();
     let mut job = bootstrap::job(disk.arch, &cache.vm().join("mmdebstrap.log"))?
         .env("TMPDIR", part)
         .env("PLAINBOOT_PACKAGES", ready.join("packages"))
@@ -81,7 +77,7 @@ pub(super) fn make(
         .env("INITRD", "No")
         .deadline(Duration::from_secs(3600))
         .args(["--variant=minbase", "--format=tar", "--skip=output/dev"])
-        .arg(format!("--include={}", packages.join(",")))
+        .arg(format!("--include={}", packages(disk.arch, &disk.suite).join(",")))
         .arg(NO_UNITS)
         .args(
             ["doc", "man", "info", "locale"]
@@ -108,5 +104,42 @@ pub(super) fn dir(cache: &Cache, arch: Arch, suite: &str) -> Result<PathBuf> {
 
 /// What a root follows from, beside what the mirror has.
 pub(super) fn inputs(arch: Arch, suite: &str) -> Result<Vec<u8>> {
-    Ok(serde_json::to_vec(&(ROOT_RULES, NO_UNITS, suite, arch, PACKAGES))?)
+    Ok(serde_json::to_vec(&(ROOT_RULES, NO_UNITS, suite, arch, packages(arch, suite)))?)
+}
+
+/// What mmdebstrap is to include.
+fn packages(arch: Arch, suite: &str) -> Vec<String> {
+    let more = if suite == "bookworm" { BOOKWORM } else { SINCE_TRIXIE };
+    let kernel = format!("linux-image-cloud-{arch}");
+    PACKAGES.iter().chain(more).map(|&name| name.to_owned()).chain([kernel]).collect()
+}
+
+/// How long ago the packages of the root in `dir` were fetched; `None` if nobody can say.
+pub(super) fn age_days(dir: &Path) -> Option<u64> {
+    let made = fs::metadata(dir.join("packages")).ok()?.modified().ok()?;
+    Some(made.elapsed().ok()?.as_secs() / 86_400)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::SystemTime;
+
+    use super::*;
+
+    #[test]
+    fn a_root_is_as_old_as_its_list_of_packages() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(age_days(dir.path()), None);
+        let list = fs::File::create(dir.path().join("packages")).unwrap();
+        assert_eq!(age_days(dir.path()), Some(0));
+        list.set_modified(SystemTime::now() - Duration::from_secs(40 * 86_400 + 60)).unwrap();
+        assert_eq!(age_days(dir.path()), Some(40));
+    }
+
+    #[test]
+    fn what_a_suite_alone_has_is_among_what_a_root_follows_from() {
+        let inputs = |suite| String::from_utf8(inputs(Arch::Amd64, suite).unwrap()).unwrap();
+        assert!(inputs("bookworm").contains("containernetworking-plugins"));
+        assert!(inputs("forky").contains("netavark"));
+    }
 }

@@ -114,7 +114,8 @@ impl Debian {
         let recipe = match finished(&tar, &recipe_file) {
             Some(recipe) => recipe,
             None => {
-                let _lock = cache.lock_when_free("images", "making a base layer", ui)?;
+                let lock = self.foreign().map_or("images".to_owned(), |a| format!("images-{a}"));
+                let _lock = cache.lock_when_free(&lock, "a base layer is being made", ui)?;
                 // Another run may have made it while this one waited.
                 match finished(&tar, &recipe_file) {
                     Some(recipe) => recipe,
@@ -172,10 +173,10 @@ impl Debian {
             Some(arch) => format!("make a Debian {} base layer for {arch}", host.suite),
             None => format!("make a Debian {} base layer", host.suite),
         });
-        let log = cache.images().join("mmdebstrap.log");
+        let log = |name: &str| cache.images().join(name);
         let job = match self.foreign() {
-            Some(arch) => bootstrap::job(arch, &log)?,
-            None => Job::contained("mmdebstrap", &log),
+            Some(arch) => bootstrap::job(arch, &log(&format!("mmdebstrap-{arch}.log")))?,
+            None => Job::contained("mmdebstrap", &log("mmdebstrap.log")),
         };
         let mut job = job
             .env("SOURCE_DATE_EPOCH", EPOCH_S.to_string())
