@@ -52,7 +52,8 @@ pub fn sleep(duration: Duration) -> Result<()> {
     check_interrupt()
 }
 
-/// Has this thread, and what it starts from now on, take only processors that nothing else wants.
+/// Gives this thread, and what it starts from now on, the lowest priority (nice 19). Beside containers,
+/// which the kernel may schedule as a group, that is less of a difference than beside other programs.
 pub fn yield_processors() {
     // Of the thread alone: see setpriority(2), "C library/kernel differences".
     if let Err(error) = rustix::process::setpriority_process(None, 19) {

@@ -63,7 +63,7 @@ pub fn ablate(
         .with_users(&systemd.tree)?;
     let mut seen = Seen::default();
     let one = Without { bench, sources, series: &series, pair, patched, base };
-    one.patches(&profile, &systemd, &wanted, &mut seen)?;
+    one.patches(&profile, &wanted, &mut seen)?;
     one.entries(&profile, &systemd, &wanted, &mut seen)?;
     Ok(seen)
 }
@@ -81,7 +81,6 @@ impl Without<'_> {
     fn patches(
         &self,
         profile: &Profile,
-        systemd: &prepare::Installed,
         wanted: &dyn Fn(&str) -> bool,
         seen: &mut Seen,
     ) -> Result<()> {
@@ -95,14 +94,19 @@ impl Without<'_> {
             let layer = image::systemd_layer(&systemd.tree, profile)?;
             anyhow::Ok(Image::on(&self.base, &systemd.identity, profile, layer, None))
         };
-        let whole = self.examine(&image(systemd)?, &named)?;
-        // Trees are made at once; a build takes a minute, and its checks mostly wait.
+        // What nothing is left out of is tried in the same way as the others, beside the compilers of the
+        // next one, so that what fails of time alone fails there, too.
         let recipe = |patch: &&Patch| {
             prepare::without(self.sources, self.series, self.pair, self.patched, &patch.id)
         };
-        let recipes = patches.iter().map(recipe).collect();
+        let recipes = [Ok(self.patched.clone())].into_iter().chain(patches.iter().map(recipe));
         let mut left_out = patches.iter();
-        prepare::install_ahead(self.bench.context, self.sources, recipes, |made| {
+        let mut whole = None;
+        prepare::install_ahead(self.bench.context, self.sources, recipes.collect(), |made| {
+            let Some(whole) = &whole else {
+                whole = Some(self.examine(&image(&made?)?, &named)?);
+                return Ok(());
+            };
             let Some(patch) = left_out.next() else { return Ok(()) };
             let checks = match made {
                 Ok(installed) => {
@@ -112,10 +116,10 @@ impl Without<'_> {
                 Err(error) if kind_of(&error) == Kind::Interrupted => return Err(error),
                 Err(error) => self.not_to_be_had(&patch.checks, &error),
             };
-            self.add(Part::Patch, &patch.id, checks, &whole, seen);
+            self.add(Part::Patch, &patch.id, checks, whole, seen);
             Ok(())
         })?;
-        seen.whole.push(whole);
+        seen.whole.extend(whole);
         Ok(())
     }
 

@@ -77,9 +77,7 @@ fn install_from(
     Ok(Installed { identity: recipe.identity.clone(), tree: built.install })
 }
 
-/// Installs these for this machine, each while `work` is busy with the one before it; the compilers take
-/// only processors that `work` does not want. It gets them in order, and what cannot be had or built as
-/// its error; when it fails, nothing more is built.
+/// Installs these for this machine, each while `work` is busy with the one before it; see [`one_ahead`].
 ///
 /// # Errors
 /// Those of `work`; the repository cannot be opened.
@@ -87,22 +85,34 @@ pub fn install_ahead(
     context: &Context<'_>,
     sources: &Sources<'_>,
     recipes: Vec<Result<Recipe>>,
-    mut work: impl FnMut(Result<Installed>) -> Result<()>,
+    work: impl FnMut(Result<Installed>) -> Result<()>,
 ) -> Result<()> {
     // Handles of git2 cannot be shared by threads.
     let git = Repository::open(sources.git().path())?;
+    let make = move |recipe: Result<Recipe>| install_from(context, &git, &recipe?, None);
+    one_ahead(recipes, make, work)
+}
+
+/// Makes one thing of each item at the lowest priority, each while `work` is busy with the one before
+/// it. `work` gets them in order, and what cannot be made as its error. When it fails no further one is
+/// begun; the one under way is still finished.
+///
+/// # Errors
+/// Those of `work`.
+fn one_ahead<T: Send, U: Send>(
+    items: Vec<T>,
+    make: impl Fn(T) -> Result<U> + Send,
+    work: impl FnMut(Result<U>) -> Result<()>,
+) -> Result<()> {
     std::thread::scope(|scope| {
+        // No room: what is made next waits until the one before it was taken.
         let (send, receive) = std::sync::mpsc::sync_channel(0);
         scope.spawn(move || {
             exec::yield_processors();
-            for recipe in recipes {
-                let made = recipe.and_then(|r| install_from(context, &git, &r, None));
-                if send.send(made).is_err() {
-                    break;
-                }
-            }
+            // An error is that `work` has ended.
+            let _ = items.into_iter().try_for_each(|item| send.send(make(item)));
         });
-        receive.into_iter().try_for_each(&mut work)
+        receive.into_iter().try_for_each(work)
     })
 }
 
@@ -129,4 +139,42 @@ fn write_sources(
         context.ui.note(&format!("{more} {text}: {}, …", first.path));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[test]
+    fn each_is_made_in_order_while_the_one_before_it_is_worked_on() {
+        let begun = AtomicUsize::new(0);
+        let make = |item: usize| {
+            begun.store(item, Ordering::SeqCst);
+            anyhow::ensure!(item != 2, "not to be had");
+            Ok(item)
+        };
+        let mut seen = Vec::new();
+        one_ahead(vec![1, 2, 3], make, |made| {
+            // The next one is begun without being asked for.
+            let next = (seen.len() + 2).min(3);
+            while begun.load(Ordering::SeqCst) < next {
+                std::thread::yield_now();
+            }
+            seen.push(made.ok());
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(seen, [Some(1), None, Some(3)]);
+    }
+
+    #[test]
+    fn after_a_failure_no_further_one_is_begun() {
+        let begun = AtomicUsize::new(0);
+        let make = |_| Ok(begun.fetch_add(1, Ordering::SeqCst));
+        let failed = one_ahead(vec![(); 9], make, |_| anyhow::bail!("no engine"));
+        assert_eq!(failed.unwrap_err().to_string(), "no engine");
+        assert!(begun.into_inner() <= 2);
+    }
 }
