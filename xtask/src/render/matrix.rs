@@ -44,8 +44,8 @@ pub struct Guests<'a> {
     pub more: &'a [(&'a str, &'a str)],
 }
 
-/// The cells for these releases: each on a private engine of each architecture, and on the engine of
-/// the usual guest. The newest alone meets the older and the newer Docker, other engines and faults.
+/// The cells for these releases: each on a private engine of each architecture, without each patch in
+/// turn, and on the engine of the usual guest. The newest alone meets the older and the newer Docker, other engines and faults.
 pub fn matrix(verified: &[SystemdVersion], majors: &[u32], guests: &Guests<'_>) -> Matrix {
     let mut newest: BTreeMap<u32, SystemdVersion> = BTreeMap::new();
     for version in verified.iter().filter(|v| !v.is_candidate() && majors.contains(&v.major)) {
@@ -64,6 +64,13 @@ pub fn matrix(verified: &[SystemdVersion], majors: &[u32], guests: &Guests<'_>) 
                 command: format!("test-image --engine private --systemd {systemd}"),
             });
         }
+        include.push(Cell {
+            id: format!("{systemd}-amd64-ablation"),
+            systemd,
+            arch: Arch::Amd64,
+            engine: "private".to_owned(),
+            command: format!("test-image --engine private --systemd {systemd} --ablate"),
+        });
         let mut guest = |engine: String, words: &str| {
             include.push(Cell {
                 id: format!("{systemd}-amd64-{engine}"),
@@ -128,9 +135,11 @@ mod tests {
             [
                 "257.13-amd64-private",
                 "257.13-arm64-private",
+                "257.13-amd64-ablation",
                 "257.13-amd64-trixie",
                 "262-amd64-private",
                 "262-arm64-private",
+                "262-amd64-ablation",
                 "262-amd64-bookworm",
                 "262-amd64-trixie",
                 "262-amd64-trixie-podman",
