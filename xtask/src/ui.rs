@@ -108,6 +108,19 @@ impl Ui {
         Ui { quiet: self.quiet, verbose: self.verbose, looks, aside: true, steps, shared }
     }
 
+    /// The same terminal for work that goes on behind other work: it folds nothing away in a CI log, and
+    /// how long it takes says nothing of the next run, which may do it alone.
+    pub fn behind(&self) -> Ui {
+        let shared = Shared {
+            lines: self.shared.lines.clone(),
+            times: Mutex::default(),
+            open: Mutex::default(),
+        };
+        let aside = self.aside();
+        let looks = Looks { groups: false, ..aside.looks };
+        Ui { looks, shared: Arc::new(shared), ..aside }
+    }
+
     /// Starts a step: something that can take longer than a second. The step ends when the
     /// returned guard is dropped, also on `?`; only [`Step::done`] marks it as good.
     #[must_use = "the step ends when this is dropped"]

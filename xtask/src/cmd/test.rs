@@ -69,7 +69,7 @@ pub fn run(context: &Context<'_>, args: &Args) -> Result<Status> {
                 if suite.boots_a_guest()
                     && let Some(ahead) = ahead.take()
                 {
-                    let _ = ahead.join();
+                    stages.push(timed("what guests need", || Ok(joined(context, ahead)))?);
                 }
                 stages.push(timed(suite.words.join(" "), || run_suite(context, suite))?);
             }
@@ -186,16 +186,23 @@ fn cargo_test(context: &Context<'_>) -> Result<Tally> {
     Ok(tally)
 }
 
-/// Makes what the guests need while other suites wait for an engine, of processors that nothing else
-/// wants. What cannot be made is told by the suite that needs it.
+fn joined(context: &Context<'_>, ahead: std::thread::ScopedJoinHandle<'_, ()>) -> Tally {
+    if ahead.join().is_err() {
+        context.ui.warn("what guests need was not made ahead: its thread panicked");
+    }
+    Tally::default()
+}
+
+/// Makes what the guests need while other suites wait for an engine, at the lowest
+/// priority. What cannot be made is told by the suite that needs it.
 fn make_guests(context: &Context<'_>, suites: &[Suite]) {
     exec::yield_processors();
-    let aside = context.ui.aside();
+    let behind = context.ui.behind();
     for suite in suites {
         let Ok(Flags { command: Command::TestVm(args), global }) = parse(context, suite) else {
             continue;
         };
-        let context = Context { ui: &aside, global: &global, ..context.clone() };
+        let context = Context { ui: &behind, global: &global, ..context.clone() };
         if let Err(error) = test_vm::make_ready(&context, &args) {
             tracing::debug!(%error, suite = suite.words.join(" "), "not made ahead");
         }
@@ -208,14 +215,22 @@ fn parse(context: &Context<'_>, suite: &Suite) -> Result<Flags> {
     let words = ["cargo xtask"].into_iter().chain(suite.words.iter().map(String::as_str));
     let mut flags = Flags::try_parse_from(words)
         .map_err(|e| Fault::new(format!("`cargo xtask {title}`: {e}")))?;
-    if let Command::TestImage(args) = &mut flags.command {
-        args.may_skip = Some(MAY_SKIP.map(str::to_owned).to_vec());
-    }
+    accept_few_skips(&mut flags.command);
     flags.global.cache_dir = Some(context.cache.root().to_owned());
     flags.global.systemd_git.clone_from(&context.global.systemd_git);
     flags.global.quiet = context.global.quiet;
     flags.global.verbose = context.global.verbose;
     Ok(flags)
+}
+
+/// A check that is skipped for another reason than those that are known proves nothing.
+fn accept_few_skips(command: &mut Command) {
+    match command {
+        Command::TestImage(args) => args.may_skip = Some(MAY_SKIP.map(str::to_owned).to_vec()),
+        // A guest has every controller, and is asked for nothing that it could not try.
+        Command::TestVm(args) => args.may_skip = Some(Vec::new()),
+        _ => {}
+    }
 }
 
 fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
@@ -228,6 +243,7 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
     let (status, reason) = match super::dispatch(&flags, ui) {
         Ok(Status::No) => (Status::No, "the answer is no".to_owned()),
         Ok(status) => (status, "the command says it cannot be tried here".to_owned()),
+        Err(error) if kind_of(&error) == Kind::Interrupted => return Err(error),
         Err(error) => {
             ui.error(&error);
             (kind_of(&error).into(), format!("{error:#}"))
@@ -279,6 +295,22 @@ fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_may_skip_nothing_and_an_engine_what_it_cannot_do() {
+        let accepted = |words: &str| {
+            let words = ["cargo xtask"].into_iter().chain(words.split(' '));
+            let mut command = Flags::try_parse_from(words).unwrap().command;
+            accept_few_skips(&mut command);
+            match command {
+                Command::TestImage(args) => args.may_skip,
+                Command::TestVm(args) => args.may_skip,
+                other => panic!("{other:?}"),
+            }
+        };
+        assert_eq!(accepted("test-vm --only limits.memory"), Some(Vec::new()));
+        assert_eq!(accepted("test-image").unwrap(), MAY_SKIP);
+    }
 
     #[test]
     fn the_counts_stand_alone_on_the_last_line() {

@@ -55,8 +55,11 @@ pub fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
         match released().find(|a| a.version.major == major && a.locked) {
             Some(verified) => {
                 suites.push(boot(verified.version, false));
-                let version = verified.version.to_string();
-                suites.push(suite(&["test-image", "--systemd", &version, "--ablate"], false));
+                // Each patch is in the oldest or in the newest. CI's matrix does the same for all.
+                if [MAJORS[0], MAJORS[MAJORS.len() - 1]].contains(&major) {
+                    let version = verified.version.to_string();
+                    suites.push(suite(&["test-image", "--systemd", &version, "--ablate"], false));
+                }
             }
             None => skips.push(Skip {
                 test: format!("test-image of systemd {major}"),
@@ -133,7 +136,6 @@ mod tests {
                 "must test-image --systemd 254.26",
                 "must test-image --systemd 254.26 --ablate",
                 "must test-image --systemd 257.13",
-                "must test-image --systemd 257.13 --ablate",
                 "must test-image --systemd 262",
                 "must test-image --systemd 262 --ablate",
                 "must demo --check",

@@ -275,6 +275,15 @@ mod tests {
         assert_eq!(flavour(&["--via", "deb"]), "patched, by deb");
     }
 
+    /// A control that is not built is not tried, and so proves nothing.
+    #[test]
+    fn stock_systemd_is_built_for_those_who_look_at_it() {
+        let looks = |words: &[&str]| args(words).looks_at_stock();
+        assert!(looks(&[]) && looks(&["--only", "boot.pid1", "control.refused"]));
+        assert!(looks(&["--stock", "--only", "boot.pid1"]) && looks(&["--via", "deb"]));
+        assert!(!looks(&["--only", "boot.pid1"]) && !looks(&["--services"]));
+    }
+
     /// A branch is called by the release that it is on the way to, which is not what was tried.
     #[test]
     fn the_command_that_repeats_a_run_names_what_was_tried() {
