@@ -8,8 +8,10 @@
 //! the kernel when this process dies, so even `kill -9` leaves nothing running.
 
 mod call;
+mod priority;
 
 pub use call::{Answer, Call, quote};
+pub use priority::yield_processors;
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read, Seek, SeekFrom};
@@ -50,15 +52,6 @@ pub fn sleep(duration: Duration) -> Result<()> {
         std::thread::sleep(left.min(Duration::from_millis(20)));
     }
     check_interrupt()
-}
-
-/// Gives this thread, and what it starts from now on, the lowest priority (nice 19). Beside containers,
-/// which the kernel may schedule as a group, that is less of a difference than beside other programs.
-pub fn yield_processors() {
-    // Of the thread alone: see setpriority(2), "C library/kernel differences".
-    if let Err(error) = rustix::process::setpriority_process(None, 19) {
-        tracing::debug!(%error, "the priority stays as it is");
-    }
 }
 
 /// Runs a short command and returns its stdout, without the final newline.

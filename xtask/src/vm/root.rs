@@ -41,8 +41,8 @@ const SINCE_TRIXIE: &[&str] = &["docker-cli", "netavark"];
 
 /// No unit of a package is enabled or started: `plainboot-ready.service` requires what a guest runs.
 /// Packages ask for it by perl scripts, which under qemu-user take a second each, a hundred times.
-const NO_UNITS: &str = r#"--essential-hook=for script in deb-systemd-helper deb-systemd-invoke; do
-    printf '#!/bin/sh\n' >"$1/usr/bin/$script"
+const NO_UNITS: &str = r#"--essential-hook=for script in bin/deb-systemd-helper bin/deb-systemd-invoke sbin/update-rc.d; do
+    printf '#!/bin/sh\n' >"$1/usr/$script"
 done"#;
 
 /// Changed whenever a rule changes what a root holds and no constant shows it.
