@@ -224,6 +224,26 @@ fn a_missing_object_is_named_and_stops_only_its_version() {
     assert!(patch.variant_for("257.1".parse().unwrap()).is_none());
 }
 
+/// Every field's name is in ARCHITECTURE.md, but those that are versions.
+fn said_in_the_document(json: &serde_json::Value) {
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../ARCHITECTURE.md");
+    let text = fs::read_to_string(file).unwrap();
+    let mut values = vec![json];
+    while let Some(value) = values.pop() {
+        match value {
+            serde_json::Value::Array(all) => values.extend(all),
+            serde_json::Value::Object(fields) => {
+                for (name, value) in fields {
+                    let version = name.starts_with(|c: char| c.is_ascii_digit());
+                    assert!(version || text.contains(&format!("`{name}`")), "{name}");
+                    values.push(value);
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
 #[test]
 fn a_part_of_the_series_gives_a_tree_of_its_own() {
     let case = case("two-patches-a-b-a");
@@ -237,6 +257,7 @@ fn a_part_of_the_series_gives_a_tree_of_its_own() {
     assert_eq!(patched(&[]).unwrap(), upstream);
     let json = case.run(&["--check", "--json"]);
     let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    said_in_the_document(&json);
     let rows = json["versions"].as_array().unwrap();
     let row = rows.iter().find(|r| r["version"] == "257.1").unwrap();
     assert_eq!(row["patched_tree"], patched(&["0001-a", "0002-b"]).unwrap().to_string());
