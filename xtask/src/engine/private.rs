@@ -62,6 +62,13 @@ sweep
 exit "$status"
 "#;
 
+/// How long a daemon that runs may stay silent. A first start writes and syncs its databases, which
+/// takes long on a disk that others keep busy.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How often the daemon is started if its containerd comes too late for it.
+const STARTS: u32 = 3;
+
 /// A running private engine; dropping it ends everything in it.
 #[derive(Debug)]
 pub struct Daemon {
@@ -77,7 +84,7 @@ impl Daemon {
     ///
     /// # Errors
     /// Not root, a program is missing, another run uses the same cache folder, or the daemon ends
-    /// or stays silent for 30 s (the error then carries its last lines).
+    /// or stays silent for [`PATIENCE`] (the error then carries its last lines).
     pub fn start(cache: &Cache, ui: &Ui) -> Result<(Daemon, Facts)> {
         possible().map_err(Fault::cannot_try)?;
         let lock = cache.lock("engine")?;
@@ -101,15 +108,18 @@ impl Daemon {
         // An empty configuration of its own keeps the host's /etc/docker/daemon.json out.
         crate::atomic::write(&dir.join("daemon.json"), b"{}\n")?;
         let step = ui.step("start a private engine");
-        let unshare = Job::new("unshare", &dir.join("dockerd.log"))
-            .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
-            .args(["sh", "-c", SCRIPT, "plainboot-engine"])
-            .arg(&dir)
-            .arg(cgroup_parent(&dir))
-            .spawn()?;
-        let mut daemon = Daemon { unshare, socket, _lock: lock };
-        let facts = daemon.wait_until_it_answers()?;
-        step.done(&format!("Docker {}, cgroup v{}", facts.version, facts.cgroup_version));
+        let mut daemon = Daemon { unshare: spawn(&dir)?, socket, _lock: lock };
+        let mut starts = 1;
+        let facts = loop {
+            if let Some(facts) = daemon.wait_until_it_answers(starts < STARTS)? {
+                break facts;
+            }
+            starts += 1;
+            step.detail(&format!("containerd was slower than dockerd waits; start {starts}"));
+            daemon.unshare = spawn(&dir)?;
+        };
+        let again = if starts > 1 { format!(", up at start {starts}") } else { String::new() };
+        step.done(&format!("Docker {}, cgroup v{}{again}", facts.version, facts.cgroup_version));
         Ok((daemon, facts))
     }
 
@@ -118,11 +128,15 @@ impl Daemon {
         format!("unix://{}", self.socket.display())
     }
 
-    fn wait_until_it_answers(&mut self) -> Result<Facts> {
+    /// None if the daemon has given up on its containerd and `again` allows for another start.
+    fn wait_until_it_answers(&mut self, again: bool) -> Result<Option<Facts>> {
         let start = Instant::now();
         loop {
             if let Some(status) = self.unshare.poll()? {
                 let log = std::fs::read_to_string(self.unshare.transcript()).unwrap_or_default();
+                if again && gave_up_on_containerd(&log) {
+                    return Ok(None);
+                }
                 let failure = self.unshare.failure(&status.to_string());
                 return Err(explain(&log).map_or(failure, Into::into));
             }
@@ -130,10 +144,11 @@ impl Daemon {
                 && let Ok(facts) =
                     find::facts(&Cli::local("docker", Some(self.host())), find::ANSWER)
             {
-                return Ok(Facts { private: true, ..facts });
+                return Ok(Some(Facts { private: true, ..facts }));
             }
-            if start.elapsed() > Duration::from_secs(30) {
-                return Err(self.unshare.failure("no answer within 30 s"));
+            if start.elapsed() > PATIENCE {
+                let reason = format!("no answer within {} s", PATIENCE.as_secs());
+                return Err(self.unshare.failure(&reason));
             }
             exec::sleep(Duration::from_millis(20))?;
         }
@@ -158,6 +173,21 @@ impl Drop for Daemon {
         self.unshare.terminate(Duration::ZERO);
         let _ = std::fs::remove_file(&self.socket);
     }
+}
+
+fn spawn(dir: &Path) -> Result<Running> {
+    Job::new("unshare", &dir.join("dockerd.log"))
+        .args(["--mount", "--net", "--pid", "--fork", "--kill-child", "--mount-proc"])
+        .args(["sh", "-c", SCRIPT, "plainboot-engine"])
+        .arg(dir)
+        .arg(cgroup_parent(dir))
+        .spawn()
+}
+
+/// `dockerd` gives the containerd it starts 15 s to answer (Docker 20.10), with no setting for it,
+/// and ends if that is not enough: with cold programs on a busy disk it was not.
+fn gave_up_on_containerd(log: &str) -> bool {
+    log.lines().any(|l| l.contains("timeout waiting for containerd to start"))
 }
 
 /// Why a private engine cannot be tried here, if so.
@@ -189,6 +219,14 @@ fn explain(log: &str) -> Option<Fault> {
                 .hint("free some space, or pass --cache-dir DIR on a larger disk"),
         );
     }
+    if gave_up_on_containerd(log) {
+        return Some(
+            Fault::new(format!(
+                "containerd was not up in time for dockerd, {STARTS} times in a row"
+            ))
+            .hint("the disk may be busy: try again later"),
+        );
+    }
     if let Some(line) = line("unshare failed").or_else(|| line("permission denied")) {
         return Some(
             Fault::cannot_try(format!("this machine refuses a private engine: {line}"))
@@ -211,6 +249,15 @@ mod tests {
         );
         assert_eq!(kind("write /x: no space left on device"), Some(crate::fault::Kind::Fault));
         assert_eq!(kind("level=info msg=hello"), None);
+    }
+
+    #[test]
+    fn a_slow_containerd_is_told_from_a_broken_daemon() {
+        assert!(gave_up_on_containerd(
+            "level=info msg=\"Starting up\"\n\
+             failed to start containerd: timeout waiting for containerd to start"
+        ));
+        assert!(!gave_up_on_containerd("failed to start daemon: permission denied"));
     }
 
     #[test]
