@@ -257,13 +257,15 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
         Status::No | Status::Fault if suite.early_warning => {
             Ok(skipped(format!("early warning: {reason}"), true))
         }
-        Status::No | Status::Fault => Ok(Tally::failed(title)),
+        Status::No | Status::Fault => {
+            Ok(Tally::failed(format!("{title}: {}", reason.lines().next().unwrap_or_default())))
+        }
         Status::NotTried => Ok(skipped(reason, suite.early_warning)),
         Status::Interrupted => Err(Fault::interrupted().into()),
     }
 }
 
-/// Minutes per stage, what failed, the skips, and the counts alone on the last line.
+/// Minutes per stage, the skips, what failed and why, and the counts alone on the last line.
 fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
     let width = stages.iter().map(|s| s.title.len()).max().unwrap_or(0).max("stage".len());
     let mut text = format!("{:width$}  minutes  passed  failed  skipped\n", "stage");
@@ -280,11 +282,12 @@ fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
         row(&stage.title, stage.seconds, &stage.tally);
     }
     row("all", elapsed.as_secs_f64(), total);
-    for name in &total.failures {
-        text += &format!("\nfailed: {name}");
-    }
     for skipped in &total.skips {
         text += &format!("\nskipped: {}: {}", skipped.skip.test, skipped.skip.reason);
+    }
+    // Last, so that the end of a long log tells.
+    for failure in &total.failures {
+        text += &format!("\nfailed: {failure}");
     }
     if !(total.skips.is_empty() && total.failures.is_empty()) {
         text.push('\n');
