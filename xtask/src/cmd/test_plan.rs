@@ -29,7 +29,8 @@ pub const MAJORS: [u32; 3] = [254, 257, 262];
 /// Checks that the run's engine may be unable to try, by its own facts: they need another way to run
 /// the engine, or controllers that a host of cgroup v1 keeps. A skip of any other check leaves the
 /// run with nothing to say (77).
-pub const MAY_SKIP: [&str; 6] = [
+pub const MAY_SKIP: [&str; 7] = [
+    "limits.joined-root",
     "limits.memory",
     "limits.tasks",
     "row.containerd",
@@ -79,7 +80,8 @@ pub fn real_path(available: &[Available]) -> (Vec<Suite>, Vec<Skip>) {
         // Of the guests' checks those that need a tree with every controller, and of the other
         // architecture that it boots at all: each minute by emulation is one of the whole run.
         let vm = ["test-vm", "--systemd", &version, "--only", "boot.running", "exit.sigterm"];
-        suites.push(suite(&[&vm[..], &["limits.memory", "limits.tasks"]].concat(), false));
+        let limits = ["limits.memory", "limits.tasks", "limits.joined-root"];
+        suites.push(suite(&[&vm[..], &limits[..]].concat(), false));
         if let Some(other) = Arch::host().map(Arch::other) {
             suites.push(suite(&[&vm[..], &["--arch", other.name()]].concat(), false));
         }
@@ -141,7 +143,7 @@ mod tests {
                 "must test-image --systemd 262 --via copy",
                 "must test-image --systemd 262 --via deb",
                 "must test-vm --systemd 262 --only boot.running exit.sigterm limits.memory \
-                 limits.tasks",
+                 limits.tasks limits.joined-root",
                 &format!(
                     "must test-vm --systemd 262 --only boot.running exit.sigterm --arch {other}"
                 ),

@@ -44,7 +44,8 @@ const PODMAN: [&str; 13] = [
 ];
 
 /// Of root's also limits, where podman itself makes the tree writable, and that stock systemd runs there.
-const PODMAN_OF_ROOT: [&str; 3] = ["limits.memory", "limits.tasks", "control.writable"];
+const PODMAN_OF_ROOT: [&str; 4] =
+    ["limits.memory", "limits.tasks", "limits.joined-root", "control.writable"];
 
 /// What root has, as the user whom Docker maps root to; see `disk`'s script.
 const ROOTLESS: [&str; 7] = [

@@ -8,7 +8,7 @@ use anyhow::Result;
 use super::{Check, Group, Mode, Outcome, Probe, all, same};
 use crate::boot::bench::{Site, Until, note, put_fixtures};
 use crate::boot::evidence::Evidence;
-use crate::exec;
+use crate::engine::Start;
 
 const BASE: Check = Check {
     group: Group::Services,
@@ -25,10 +25,11 @@ pub const MEMORY: Check = Check {
             .then(|| "this engine's cgroup v2 tree has no memory controller".to_owned())
     },
     probe: Probe::Apart(|site, until| {
-        untouched(
+        in_one_of_its_own(
             site,
             until,
             "limits-memory",
+            &site.start(),
             &[
                 ("start", "systemctl start plainboot-memory-hog.service"),
                 ("result", "systemctl show -P Result plainboot-memory-hog.service"),
@@ -58,10 +59,11 @@ pub const TASKS: Check = Check {
             .then(|| "this engine's cgroup v2 tree has no pids controller".to_owned())
     },
     probe: Probe::Apart(|site, until| {
-        untouched(
+        in_one_of_its_own(
             site,
             until,
             "limits-tasks",
+            &site.start(),
             &[
                 ("start", "systemctl start plainboot-fork-bomb.service"),
                 ("children", "cat /var/lib/plainboot-fork-bomb/children"),
@@ -82,40 +84,55 @@ pub const TASKS: Check = Check {
     ..BASE
 };
 
-/// Runs scripts in a container of their own, in which nobody ran anything before its boot was over.
-///
-/// The processes of `docker exec` are in the container's root control group until systemd has turned
-/// on controllers for the groups below it; after that the engine puts them into PID 1's. As long as
-/// there are processes in a group, the kernel refuses to turn on controllers below it (cgroups(7), "no
-/// internal processes"). So one who asks a container how its boot goes leaves it without limits, with
-/// stock systemd too.
-fn untouched(
+pub const JOINED: Check = Check {
+    id: "limits.joined-root",
+    title: "what `docker exec` puts into the root group stops no limit",
+    cannot: MEMORY.cannot,
+    proves: &["0002-cgroup"],
+    probe: Probe::Apart(|site, until| {
+        // Without these PID 1 turns on no controller at its start, so that each `docker exec` joins the
+        // root control group, as it does by chance in the first moments of a container.
+        const NO_ACCOUNTING: &str = "mkdir -p /etc/systemd/system.conf.d; \
+            printf '%s\\n' '[Manager]' DefaultMemoryAccounting=no DefaultTasksAccounting=no \
+            DefaultTasksMax=infinity >/etc/systemd/system.conf.d/accounting.conf";
+        let mut start = site.start();
+        match start.command.last_mut() {
+            Some(script) => *script = format!("{NO_ACCOUNTING}; {script}"),
+            None => {
+                let script = format!("{NO_ACCOUNTING}; exec /sbin/init");
+                start = start.options(&["--systemd=always"]).command(&["sh", "-c", &script]);
+            }
+        }
+        let limit = "systemd-run --quiet --wait --pipe --property=MemoryMax=64M sh -c \
+            'cat /sys/fs/cgroup$(sed -n s/^0:://p /proc/self/cgroup)/memory.max'";
+        let scripts = [("joined", "cat /proc/self/cgroup"), ("limit", limit)];
+        in_one_of_its_own(site, until, "limits-joined-root", &start, &scripts)
+    }),
+    judge: |seen, _| {
+        if booted(seen) == Outcome::Holds && seen.get("joined") != "0::/" {
+            let group = seen.get("joined");
+            return Outcome::NotTried(format!("the engine put its process into `{group}`"));
+        }
+        all([booted(seen), same("the limit of 64 MiB", seen.get("limit"), "67108864")])
+    },
+    ..BASE
+};
+
+/// Runs scripts in a container of their own, which is asked from its first moment how its boot goes.
+fn in_one_of_its_own(
     site: &Site<'_>,
     until: Until,
     name: &str,
+    start: &Start,
     scripts: &[(&str, &str)],
 ) -> Result<Evidence> {
     let mut seen = Evidence::default();
-    let other = site.another(name, &site.start())?;
-    while !other.container.log()?.contains(FINISHED) {
-        if until.left() < Duration::from_secs(1) || !other.container.state()?.running {
-            seen.put("log", other.container.log()?);
-            return Ok(seen);
-        }
-        exec::sleep(Duration::from_millis(100))?;
-    }
-    seen.put("booted", "finished");
+    let Some(other) = site.boot(name, start, until, &mut seen)? else { return Ok(seen) };
     put_fixtures(&other.container, until)?;
     note(&other.container, until, &mut seen, scripts)?;
     Ok(seen)
 }
 
-/// PID 1's last words about its boot, which journald forwards.
-const FINISHED: &str = "Startup finished in ";
-
 fn booted(seen: &Evidence) -> Outcome {
-    Outcome::holds_if(seen.get("booted") == "finished", || {
-        let last = seen.get("log").lines().last().unwrap_or_default();
-        format!("the boot did not come to its end: {last}")
-    })
+    same("its state", seen.get("booted"), "running")
 }

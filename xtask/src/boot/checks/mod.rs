@@ -162,6 +162,7 @@ pub const CHECKS: &[&Check] = &[
     &sessions::SESSION,
     &limits::MEMORY,
     &limits::TASKS,
+    &limits::JOINED,
     &report::MATCHES,
     &journal::UNIT,
     &journal::CHILD,
