@@ -9,6 +9,7 @@ mod times;
 
 use std::io::Write;
 use std::path::PathBuf;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -18,8 +19,11 @@ use crate::fault;
 use looks::Looks;
 use times::Times;
 
-/// How often a log that is no terminal hears of a long step.
+/// How often a log that is no terminal hears of a long step that has something to say.
 const HEARTBEAT: Duration = Duration::from_secs(10);
+
+/// When a log hears of a step that says nothing.
+const SILENCE: Duration = Duration::from_secs(60);
 
 /// The words of a text in lines of at most `width` characters; a longer word is a line of its own.
 pub fn wrap(text: &str, width: usize) -> Vec<String> {
@@ -56,6 +60,15 @@ struct Shared {
     times: Mutex<Times>,
     /// Steps that have not ended: groups of a CI log cannot hold groups.
     open: Mutex<usize>,
+}
+
+impl Shared {
+    fn line(&self, text: &str) {
+        self.lines.suspend(|| {
+            let mut err = std::io::stderr().lock();
+            let _ = writeln!(err, "{text}");
+        });
+    }
 }
 
 /// A finished step, for the table of minutes at the end of a run.
@@ -149,7 +162,9 @@ impl Ui {
         let said = Arc::new(Mutex::new(said));
         let bar =
             if self.looks.live { self.live_line(&title, &said) } else { ProgressBar::hidden() };
-        Step { ui: self, title, bar, start, outcome: None, group, said }
+        let log = !self.looks.live && !self.quiet;
+        let pulse = log.then(|| pulse(&self.shared, &said, start));
+        Step { ui: self, title, bar, start, outcome: None, group, said, pulse }
     }
 
     fn live_line(&self, title: &str, said: &Arc<Mutex<Said>>) -> ProgressBar {
@@ -243,11 +258,31 @@ impl Ui {
     }
 
     fn line(&self, text: &str) {
-        self.shared.lines.suspend(|| {
-            let mut err = std::io::stderr().lock();
-            let _ = writeln!(err, "{text}");
-        });
+        self.shared.line(text);
     }
+}
+
+/// Tells a log, where nothing is redrawn, that a step goes on although it says nothing. It stops when
+/// what is returned is dropped.
+fn pulse(shared: &Arc<Shared>, said: &Arc<Mutex<Said>>, start: Instant) -> Sender<()> {
+    let (over, ends) = mpsc::channel();
+    let (shared, said) = (Arc::clone(shared), Arc::clone(said));
+    std::thread::spawn(move || {
+        let mut wait = SILENCE;
+        while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(wait) {
+            let Ok(mut said) = said.lock() else { return };
+            let silent = said.at.elapsed();
+            if silent < SILENCE {
+                wait = SILENCE - silent;
+                continue;
+            }
+            wait = SILENCE;
+            said.at = Instant::now();
+            let text = if said.detail.is_empty() { "goes on" } else { &said.detail };
+            shared.line(&format!("  {}: {text}", said.standing(start.elapsed())));
+        }
+    });
+    over
 }
 
 fn paint(colour: bool, tone: Tone, text: &str) -> String {
@@ -292,6 +327,7 @@ pub struct Step<'a> {
     /// It has a group of the CI log for itself.
     group: bool,
     said: Arc<Mutex<Said>>,
+    pulse: Option<Sender<()>>,
 }
 
 /// What a step last said of itself, and what earlier ones took.
@@ -354,6 +390,7 @@ impl Step<'_> {
 
 impl Drop for Step<'_> {
     fn drop(&mut self) {
+        drop(self.pulse.take());
         self.bar.finish_and_clear();
         self.ui.shared.lines.remove(&self.bar);
         let seconds = self.start.elapsed().as_secs_f64();

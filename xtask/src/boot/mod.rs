@@ -93,7 +93,16 @@ pub fn examine(
     let version = candidate.version;
     let may_skip = options.may_skip;
     let judge = |row| Judge { expect: Expect { row, version }, known: &known, engine, may_skip };
-    let step = ui.step(format!("examine systemd {} ({})", candidate.version, candidate.flavour));
+    let chosen =
+        checks::choose(options.table, &|c| c.group == Group::Precondition || (options.wanted)(c));
+    // How many, and where, tells how long it may take.
+    let step = ui.step(format!(
+        "examine systemd {} ({}) by {} checks{}",
+        candidate.version,
+        candidate.flavour,
+        chosen.len(),
+        if engine.facts.guest { " in a guest" } else { "" }
+    ));
     step.detail("boot");
     let site = Site {
         engine,
@@ -107,8 +116,7 @@ pub fn examine(
     let booted = bench::boot(&main, site.engine.patience(BOOT_DEADLINE))?;
     let bench = Bench::new(&site, main, booted);
     let boot = measure(&bench)?;
-    let chosen =
-        checks::choose(options.table, &|c| c.group == Group::Precondition || (options.wanted)(c));
+    let tell = &|id: &str| step.detail(id);
     // Only now, so that the others do not slow the boot that is measured.
     let results = std::thread::scope(|scope| {
         // Load and faults break what the others stand on.
@@ -119,10 +127,10 @@ pub fn examine(
             if alone {
                 let _ = main_over.recv();
             }
-            look_apart(chosen, site, &judge(row), if alone { 1 } else { WORKERS })
+            look_apart(chosen, site, &judge(row), if alone { 1 } else { WORKERS }, tell)
         });
-        let writable = scope.spawn(|| look_at_writable(chosen, site, judge));
-        let main = look_at(&bench, chosen, &judge(row), &|id| step.detail(id));
+        let writable = scope.spawn(|| look_at_writable(chosen, site, judge, tell));
+        let main = look_at(&bench, chosen, &judge(row), tell);
         drop(main_is_over);
         let panicked = |_| anyhow::anyhow!("a check panicked");
         let apart = apart.join().map_err(panicked)?;
@@ -152,7 +160,7 @@ pub fn examine(
     })
 }
 
-/// Runs the checks of one container, the last of which may end it.
+/// Runs the checks of one container, the last of which may end it. `tell` hears of each that begins.
 fn look_at(
     bench: &Bench<'_>,
     chosen: &[&Check],
@@ -187,6 +195,7 @@ fn look_at_writable<'a>(
     chosen: &[&Check],
     site: &'a Site<'a>,
     judge: &(dyn Fn(Row) -> Judge<'a> + Sync),
+    tell: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<CheckRecord>> {
     let chosen: Vec<&Check> =
         chosen.iter().copied().filter(|c| c.modes.contains(&Mode::Writable)).collect();
@@ -215,9 +224,9 @@ fn look_at_writable<'a>(
     }
     let bench = Bench::new(&site, main, booted);
     let judge = judge(row);
-    let results = look_at(&bench, &chosen, &judge, &|_| {});
+    let results = look_at(&bench, &chosen, &judge, tell);
     bench.main.keep_transcript(&dir.join("main"));
-    Ok([results?, look_apart(&chosen, &site, &judge, WORKERS)?].concat())
+    Ok([results?, look_apart(&chosen, &site, &judge, WORKERS, tell)?].concat())
 }
 
 /// Runs the checks that have containers of their own, a few at a time.
@@ -226,6 +235,7 @@ fn look_apart(
     site: &Site<'_>,
     judge: &Judge<'_>,
     workers: usize,
+    tell: &(dyn Fn(&str) + Sync),
 ) -> Result<Vec<CheckRecord>> {
     let next = AtomicUsize::new(0);
     let work = || {
@@ -234,6 +244,7 @@ fn look_apart(
             if let Probe::Apart(probe) = check.probe
                 && check.modes.contains(&site.row.mode)
             {
+                tell(check.id);
                 results.push(judge.look(check, |until| probe(site, until))?);
             }
         }

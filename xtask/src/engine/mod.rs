@@ -220,7 +220,8 @@ impl Engine {
             return Ok(());
         }
         let titles: Vec<&str> = lacking.iter().map(|i| i.title.as_str()).collect();
-        let step = ui.step(format!("load {} into the engine", titles.join(", ")));
+        let whose = if self.facts.guest { "a guest's" } else { "the" };
+        let step = ui.step(format!("load {} into {whose} engine", titles.join(", ")));
         let brought = self.keeper.as_ref().and_then(|keeper| {
             keeper.bring(&|out: &mut dyn std::io::Write| archive::write(&lacking, out))
         });
