@@ -176,6 +176,10 @@ pub fn disk(cache: &Cache, overlay: &Path, arch: Arch, suite: &str, ui: &Ui) -> 
     if !disk.finished() {
         let _lock = cache.lock_when_free("vm-disk", "a guest is being made", ui)?;
         if !disk.finished() {
+            if disk.dir.join("recipe.json").exists() {
+                let dir = disk.dir.display();
+                ui.note(&format!("{dir} is not as it was made (cut short?): made again"));
+            }
             make(cache, &disk, &files, ui)?;
         }
     }

@@ -42,7 +42,7 @@ pub const MATCHES: Check = Check {
     id: "report.matches",
     group: Group::Services,
     title: "the image's report of unenforced options matches real units",
-    // Forty units are started at once.
+    // More than forty units are started.
     timeout: Duration::from_secs(60),
     modes: &[Mode::Plain, Mode::Writable],
     probe: Probe::Main(|bench| {

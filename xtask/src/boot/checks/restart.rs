@@ -34,13 +34,13 @@ pub const RESTART: Check = Check {
         }
         Ok(seen)
     }),
-    judge: |seen, _| {
+    judge: |seen, expect| {
         let rounds = ROUNDS.into_iter().map(|round| {
             let ms = seen.number(&format!("{round}.ms"));
             all([
                 came_back(seen, round),
                 // Docker kills what has not ended after ten seconds.
-                Outcome::holds_if(ms.is_some_and(|ms| ms < 10_000), || {
+                Outcome::holds_if(expect.in_time(ms, 10_000), || {
                     format!("the {round} restart took {} ms", seen.get(&format!("{round}.ms")))
                 }),
             ])
