@@ -95,13 +95,15 @@ pub fn examine(
     let judge = |row| Judge { expect: Expect { row, version }, known: &known, engine, may_skip };
     let chosen =
         checks::choose(options.table, &|c| c.group == Group::Precondition || (options.wanted)(c));
-    // How many, and where, tells how long it may take.
+    // How many, and where, tells how long it may take; times are kept by the words.
+    let number = match chosen.len() {
+        all if all == options.table.len() => "all checks".to_owned(),
+        some => format!("a choice of {some} checks"),
+    };
+    let place = if engine.facts.guest { " in a guest" } else { "" };
     let step = ui.step(format!(
-        "examine systemd {} ({}) by {} checks{}",
-        candidate.version,
-        candidate.flavour,
-        chosen.len(),
-        if engine.facts.guest { " in a guest" } else { "" }
+        "examine systemd {} ({}) by {number}{place}",
+        candidate.version, candidate.flavour
     ));
     step.detail("boot");
     let site = Site {
