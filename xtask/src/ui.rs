@@ -163,7 +163,7 @@ impl Ui {
         let bar =
             if self.looks.live { self.live_line(&title, &said) } else { ProgressBar::hidden() };
         let log = !self.looks.live && !self.quiet;
-        let pulse = log.then(|| pulse(&self.shared, &said, start));
+        let pulse = log.then(|| pulse(&self.shared, &title, &said, start));
         Step { ui: self, title, bar, start, outcome: None, group, said, pulse }
     }
 
@@ -264,10 +264,10 @@ impl Ui {
 
 /// Tells a log, where nothing is redrawn, that a step goes on although it says nothing. It stops when
 /// what is returned is dropped.
-fn pulse(shared: &Arc<Shared>, said: &Arc<Mutex<Said>>, start: Instant) -> Sender<()> {
+fn pulse(shared: &Arc<Shared>, title: &str, said: &Arc<Mutex<Said>>, start: Instant) -> Sender<()> {
     let (over, ends) = mpsc::channel();
-    let (shared, said) = (Arc::clone(shared), Arc::clone(said));
-    std::thread::spawn(move || {
+    let (shared, title, said) = (Arc::clone(shared), title.to_owned(), Arc::clone(said));
+    let beat = move || {
         let mut wait = SILENCE;
         while let Err(RecvTimeoutError::Timeout) = ends.recv_timeout(wait) {
             let Ok(mut said) = said.lock() else { return };
@@ -279,9 +279,13 @@ fn pulse(shared: &Arc<Shared>, said: &Arc<Mutex<Said>>, start: Instant) -> Sende
             wait = SILENCE;
             said.at = Instant::now();
             let text = if said.detail.is_empty() { "goes on" } else { &said.detail };
-            shared.line(&format!("  {}: {text}", said.standing(start.elapsed())));
+            shared.line(&format!("  {}: {title}: {text}", said.standing(start.elapsed())));
         }
-    });
+    };
+    // A machine that has no thread for it does without.
+    if let Err(error) = std::thread::Builder::new().spawn(beat) {
+        tracing::debug!(%error, "silent steps stay silent");
+    }
     over
 }
 

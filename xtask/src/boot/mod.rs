@@ -90,7 +90,7 @@ pub fn examine(
             .hint("use --engine docker or --engine private")
     })?;
     let known = KnownFailures::load()?;
-    let version = candidate.version;
+    let (version, flavour) = (candidate.version, candidate.flavour);
     let may_skip = options.may_skip;
     let judge = |row| Judge { expect: Expect { row, version }, known: &known, engine, may_skip };
     let chosen =
@@ -100,11 +100,9 @@ pub fn examine(
         all if all == options.table.len() => "all checks".to_owned(),
         some => format!("a choice of {some} checks"),
     };
+    let table = checks::flag(options.table);
     let place = if engine.facts.guest { " in a guest" } else { "" };
-    let step = ui.step(format!(
-        "examine systemd {} ({}) by {number}{place}",
-        candidate.version, candidate.flavour
-    ));
+    let step = ui.step(format!("examine systemd {version} ({flavour}) by {number}{table}{place}"));
     step.detail("boot");
     let site = Site {
         engine,

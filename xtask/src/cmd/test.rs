@@ -257,7 +257,9 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
         Status::No | Status::Fault if suite.early_warning => {
             Ok(skipped(format!("early warning: {reason}"), true))
         }
-        Status::No | Status::Fault => {
+        // Which checks said no is told above.
+        Status::No => Ok(Tally::failed(title)),
+        Status::Fault => {
             Ok(Tally::failed(format!("{title}: {}", reason.lines().next().unwrap_or_default())))
         }
         Status::NotTried => Ok(skipped(reason, suite.early_warning)),
@@ -265,7 +267,7 @@ fn run_suite(context: &Context<'_>, suite: &Suite) -> Result<Tally> {
     }
 }
 
-/// Minutes per stage, the skips, what failed and why, and the counts alone on the last line.
+/// Minutes per stage, the skips, what failed (of a fault: why), and the counts alone on the last line.
 fn table(stages: &[Stage], total: &Tally, elapsed: Duration) -> String {
     let width = stages.iter().map(|s| s.title.len()).max().unwrap_or(0).max("stage".len());
     let mut text = format!("{:width$}  minutes  passed  failed  skipped\n", "stage");

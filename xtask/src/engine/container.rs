@@ -186,10 +186,12 @@ impl Container<'_> {
         self.engine.call(["kill", "--signal", signal, &self.id]).text().map(drop)
     }
 
-    /// `docker restart`: the image's stop signal, ten seconds' patience, a new start.
+    /// `docker restart`: the image's stop signal, ten seconds' patience (as many more as the engine is
+    /// slower than hardware), a new start.
     pub fn restart(&self) -> Result<()> {
-        let call = self.call(&["restart", &self.id]).deadline(self.engine.patience(MINUTE));
-        call.text().map(drop)
+        let time = format!("--time={}", self.patience(Duration::from_secs(10)).as_secs());
+        let call = self.call(&["restart", &time, &self.id]);
+        call.deadline(self.engine.patience(MINUTE)).text().map(drop)
     }
 
     /// Starts it again once it has ended.

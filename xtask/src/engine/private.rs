@@ -185,9 +185,11 @@ fn spawn(dir: &Path) -> Result<Running> {
 }
 
 /// `dockerd` gives the containerd it starts 15 s to answer (Docker 20.10), with no setting for it,
-/// and ends if that is not enough: with cold programs on a busy disk it was not.
+/// and ends if that is not enough: with cold programs on a busy disk it was not. It says the same of a
+/// containerd that ended, but then also that.
 fn gave_up_on_containerd(log: &str) -> bool {
-    log.lines().any(|l| l.contains("timeout waiting for containerd to start"))
+    log.contains("timeout waiting for containerd to start")
+        && !log.contains("containerd did not exit successfully")
 }
 
 /// Why a private engine cannot be tried here, if so.
@@ -219,18 +221,18 @@ fn explain(log: &str) -> Option<Fault> {
                 .hint("free some space, or pass --cache-dir DIR on a larger disk"),
         );
     }
+    if let Some(line) = line("unshare failed").or_else(|| line("permission denied")) {
+        return Some(
+            Fault::cannot_try(format!("this machine refuses a private engine: {line}"))
+                .hint("run on a machine or in a container that may mount and unshare"),
+        );
+    }
     if gave_up_on_containerd(log) {
         return Some(
             Fault::new(format!(
                 "containerd was not up in time for dockerd, {STARTS} times in a row"
             ))
             .hint("the disk may be busy: try again later"),
-        );
-    }
-    if let Some(line) = line("unshare failed").or_else(|| line("permission denied")) {
-        return Some(
-            Fault::cannot_try(format!("this machine refuses a private engine: {line}"))
-                .hint("run on a machine or in a container that may mount and unshare"),
         );
     }
     None
@@ -258,6 +260,10 @@ mod tests {
              failed to start containerd: timeout waiting for containerd to start"
         ));
         assert!(!gave_up_on_containerd("failed to start daemon: permission denied"));
+        assert!(!gave_up_on_containerd(
+            "level=error msg=\"containerd did not exit successfully\" error=\"exit status 1\"\n\
+             failed to start containerd: timeout waiting for containerd to start"
+        ));
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::skip::Skip;
 pub struct Tally {
     pub passed: u64,
     pub failed: u64,
-    /// The names of what failed, as far as they are known.
+    /// What failed, as far as it is known: names, and of what could not be run also why.
     pub failures: Vec<String>,
     pub skips: Vec<Skipped>,
 }

@@ -262,6 +262,12 @@ pub const FAULTS: &[&Check] = &[
 pub const TABLES: [(&str, &[&Check]); 4] =
     [("", CHECKS), (" --services", REAL), (" --faults", FAULTS), (" --image IMAGE", MADE)];
 
+/// What is said after the command for that table to be used; with its space, or empty.
+pub fn flag(table: &[&Check]) -> &'static str {
+    let same = |of: &[&Check]| of.iter().map(|c| c.id).eq(table.iter().map(|c| c.id));
+    TABLES.into_iter().find(|(_, of)| same(of)).map_or("", |(flag, _)| flag)
+}
+
 /// Every check there is, once.
 pub fn every() -> impl Iterator<Item = &'static Check> {
     let of = |table: &'static [&'static Check]| {

@@ -39,7 +39,7 @@ pub const RESTART: Check = Check {
             let ms = seen.number(&format!("{round}.ms"));
             all([
                 came_back(seen, round),
-                // Docker kills what has not ended after ten seconds.
+                // The engine kills what has not ended by then.
                 Outcome::holds_if(expect.in_time(ms, 10_000), || {
                     format!("the {round} restart took {} ms", seen.get(&format!("{round}.ms")))
                 }),
